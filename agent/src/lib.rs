@@ -1,0 +1,3 @@
+//! The banchi agent: from the text of a policy to verdicts on packets, and back to words for people.
+
+pub mod policy;

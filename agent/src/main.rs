@@ -1,0 +1,2 @@
+//! The `banchi` command.
+fn main() {}

@@ -1,0 +1,3 @@
+//! The policy: text, syntax, resolved names, a valid [`model::Policy`].
+
+pub mod model;

@@ -1,0 +1,30 @@
+//! Words of the policy that travel as one byte.
+
+/// What happens to a packet that the policy does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "std", serde(rename_all = "lowercase"))]
+#[repr(u8)]
+pub enum Mode {
+    /// It passes and is reported with the verdict that `enforce` would have given.
+    #[default]
+    Alert = 0,
+    /// It is dropped and reported.
+    Enforce = 1,
+}
+
+/// Transport protocol of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "std", serde(rename_all = "lowercase"))]
+#[repr(u8)]
+pub enum Transport {
+    /// TCP, IP protocol 6.
+    Tcp = 0,
+    /// UDP, IP protocol 17.
+    Udp = 1,
+    /// SCTP, IP protocol 132.
+    Sctp = 2,
+    /// Echo of ICMP (IP protocol 1) and ICMPv6 (58): the client asks, the server answers. Has no ports.
+    Icmp = 3,
+}

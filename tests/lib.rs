@@ -1,0 +1,1 @@
+//! The lab: namespaces, packets and real clients for the tests of banchi.
