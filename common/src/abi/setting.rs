@@ -31,6 +31,8 @@ pub enum Setting {
     EventsPerSecond = 7,
     /// 1: write each decision to the trace map. For tests and proofs.
     Trace = 8,
+    /// Seed of the IPv6 address index.
+    Index6Seed = 9,
     /// First of [`PREFIX_LENGTHS`] words: IPv4 prefix lengths + 1, longest first, 0 ends the list.
     Prefix4 = 16,
     /// First of [`PREFIX_LENGTHS`] words: IPv6 prefix lengths + 1, longest first, 0 ends the list.

@@ -80,7 +80,7 @@ pub struct NodeRow {
     pub reserved: [u8; 6],
 }
 
-/// The node belongs to an asset that some rule names.
+/// The node belongs to an asset.
 pub const NODE_ASSET: u16 = 1;
 /// The node has a hardware address.
 pub const NODE_MAC: u16 = 2;

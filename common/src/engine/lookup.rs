@@ -131,8 +131,7 @@ pub(super) fn node_of<T: Tables>(tables: &T, family: u8, hi: u64, lo: u64) -> u3
 /// Node of an IPv6 address and a prefix length + 1; 0 is absent.
 #[inline(never)]
 fn find6<T: Tables>(tables: &T, hi: u64, lo: u64, length: u32) -> u32 {
-    let mixed = hash(tables.setting(Setting::IndexSeed as usize), 0, hi ^ lo.rotate_left(29), length)
-        ^ hash(0, 1, lo, 0);
+    let mixed = hash6(tables.setting(Setting::Index6Seed as usize), hi, lo, length);
     let range = tables.setting(Setting::Index6Buckets as usize);
     macro_rules! try_bucket {
         ($half:expr) => {
@@ -151,7 +150,8 @@ fn find6<T: Tables>(tables: &T, hi: u64, lo: u64, length: u32) -> u32 {
     0
 }
 
-/// The hash of an IPv6 address, for the builder of the table.
+/// Mixes a key of the IPv6 address index.
+#[inline(always)]
 #[must_use]
 pub const fn hash6(seed: u32, hi: u64, lo: u64, length: u32) -> u64 {
     hash(seed, 0, hi ^ lo.rotate_left(29), length) ^ hash(0, 1, lo, 0)
