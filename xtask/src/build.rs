@@ -15,13 +15,13 @@ use crate::{linker, paths, step, toolchain};
 pub(crate) struct Options {
     /// Build the agent optimised (the default)
     #[arg(long, conflicts_with = "debug")]
-    release: bool,
+    pub(crate) release: bool,
     /// Build the agent for debugging; the data plane is always optimised
     #[arg(long)]
-    debug: bool,
+    pub(crate) debug: bool,
     /// Only the data plane
     #[arg(long)]
-    bpf_only: bool,
+    pub(crate) bpf_only: bool,
     /// Refuse to change a lock file
     #[arg(long)]
     pub(crate) locked: bool,
