@@ -12,6 +12,9 @@ use serde_json::Value;
 use crate::step;
 
 /// Builds with `cargo <command> <arguments>`; returns the one executable.
+///
+/// Callers choose the target with `--workspace --bin` rather than `--package`: the features of dependencies are
+/// then the same for all commands, and nothing is compiled twice.
 pub(crate) fn executable(command: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut cargo = step::cargo();
     cargo.arg(command).args(arguments).arg("--message-format=json-render-diagnostics");

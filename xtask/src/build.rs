@@ -79,7 +79,7 @@ fn publish(built: &Path) -> Result<PathBuf> {
 
 fn agent(options: &Options) -> Result<PathBuf> {
     step::say("building the agent");
-    let mut arguments = vec!["--package", "banchi", "--bin", "banchi"];
+    let mut arguments = vec!["--workspace", "--bin", "banchi"];
     if !options.debug {
         arguments.push("--release");
     }

@@ -17,7 +17,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::ensure(&setup::Options::default())?;
     let built = build::ensure(&build::Options::default())?;
-    let demo = artifacts::executable("build", &["--release", "--package", "banchi-tests", "--bin", "demo"])?;
+    let demo = artifacts::executable("build", &["--release", "--workspace", "--bin", "demo"])?;
 
     step::say("running the demo");
     let mut command = Command::new(&demo);

@@ -1,13 +1,54 @@
-//! `doctor`: every test there is, with a summary at the end.
+//! `doctor`: what this machine has, what it lacks, why that matters and what gets it. Changes nothing.
+
+mod checks;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+use serde_json::json;
 
-/// Run all doctors (kernel tests need root)
+use checks::Check;
+
+/// Show what is there and what is missing, and how to get it; changes nothing
 #[derive(clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
 
-pub(crate) fn run(_options: &Options) -> Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let checks = checks::all()?;
+    match options.json {
+        true => println!("{:#}", json(&checks)),
+        false => print(&checks),
+    }
+    Ok(if checks.iter().all(Check::is_good_enough) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn json(checks: &[Check]) -> serde_json::Value {
+    let check = |check: &Check| {
+        let Check { name, why, needed, found, fix } = check;
+        json!({
+            "name": name, "why": why, "needed": needed, "ok": found.is_ok(),
+            "found": found.as_ref().unwrap_or_else(|missing| missing),
+            "fix": (found.is_err()).then_some(fix),
+        })
+    };
+    let ok = checks.iter().all(Check::is_good_enough);
+    json!({ "ok": ok, "checks": checks.iter().map(check).collect::<Vec<_>>() })
+}
+
+fn print(checks: &[Check]) {
+    for Check { name, why, needed, found, fix } in checks {
+        match found {
+            Ok(found) => println!("ok        {name:<18} {found}"),
+            Err(missing) => {
+                let state = if *needed { "MISSING" } else { "optional" };
+                println!("{state:<9} {name:<18} {missing}");
+                println!("{:<28} why: {why}", "");
+                println!("{:<28} fix: {fix}", "");
+            }
+        }
+    }
 }

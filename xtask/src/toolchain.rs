@@ -84,7 +84,7 @@ fn examine(name: &str, rustc: &Path) -> Result<Compiler, String> {
 }
 
 /// The first two numbers of a version.
-fn numbers(version: &str) -> (u32, u32) {
+pub(crate) fn numbers(version: &str) -> (u32, u32) {
     let mut numbers =
         version.split(|other: char| !other.is_ascii_digit()).map(|text| text.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))

@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut binaries = Vec::new();
     for name in &options.test {
         step::say(&format!("building the test {name}"));
-        let file = artifacts::executable("test", &["--no-run", "--package", "banchi-tests", "--test", name])?;
+        let file = artifacts::executable("test", &["--no-run", "--workspace", "--test", name])?;
         binaries.push(Binary { name: name.clone(), file });
     }
     let releases = match options.kernel.as_str() {
