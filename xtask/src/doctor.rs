@@ -2,7 +2,10 @@
 
 mod checks;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _, stdout},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use serde_json::json;
@@ -20,8 +23,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let checks = checks::all()?;
     match options.json {
-        true => println!("{:#}", json(&checks)),
-        false => print(&checks),
+        true => writeln!(stdout(), "{:#}", json(&checks))?,
+        false => print(&checks)?,
     }
     Ok(if checks.iter().all(Check::is_good_enough) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -39,16 +42,18 @@ fn json(checks: &[Check]) -> serde_json::Value {
     json!({ "ok": ok, "checks": checks.iter().map(check).collect::<Vec<_>>() })
 }
 
-fn print(checks: &[Check]) {
+fn print(checks: &[Check]) -> io::Result<()> {
+    let mut out = stdout().lock();
     for Check { name, why, needed, found, fix } in checks {
         match found {
-            Ok(found) => println!("ok        {name:<18} {found}"),
+            Ok(found) => writeln!(out, "ok        {name:<18} {found}")?,
             Err(missing) => {
                 let state = if *needed { "MISSING" } else { "optional" };
-                println!("{state:<9} {name:<18} {missing}");
-                println!("{:<28} why: {why}", "");
-                println!("{:<28} fix: {fix}", "");
+                writeln!(out, "{state:<9} {name:<18} {missing}")?;
+                writeln!(out, "{:<28} why: {why}", "")?;
+                writeln!(out, "{:<28} fix: {fix}", "")?;
             }
         }
     }
+    Ok(())
 }

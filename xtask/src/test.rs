@@ -68,14 +68,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let status = child.wait()?;
 
-    println!("\n{report}    in {:.0} s", began.elapsed().as_secs_f32());
+    let mut out = std::io::stdout();
+    writeln!(out, "\n{report}    in {:.0} s", began.elapsed().as_secs_f32())?;
     if options.no_kernel {
-        println!("    NOT RUN: the tests of the kernel (--no-kernel)");
+        writeln!(out, "    NOT RUN: the tests of the kernel (--no-kernel)")?;
     }
     if !status.success() {
-        println!("    cargo test: {status}");
+        writeln!(out, "    cargo test: {status}")?;
     } else if report.passed() == 0 {
-        println!("    no test ran: that is not a success");
+        writeln!(out, "    no test ran: that is not a success")?;
     }
     Ok(if status.success() && report.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
