@@ -43,16 +43,15 @@ pub(crate) fn install() -> Result<()> {
     let directory = directory()?;
     let mut command = step::cargo();
     command.env("LLVM_PREFIX", llvm).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
-    command.args([
-        "install",
-        "bpf-linker",
-        "--version",
-        VERSION,
-        "--locked",
-        "--force",
-        "--no-default-features",
-    ]);
-    command.arg("--features").arg(format!("llvm-{LLVM}")).arg("--root").arg(&directory);
+    // The work is LLVM's, which is compiled already: no time for optimising and debugging the Rust around it.
+    command.env("CARGO_PROFILE_RELEASE_DEBUG", "0").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    command.args(["install", "bpf-linker", "--version", VERSION, "--locked", "--force"]);
+    command
+        .arg("--no-default-features")
+        .arg("--features")
+        .arg(format!("llvm-{LLVM}"))
+        .arg("--root")
+        .arg(&directory);
     let text =
         format!("cargo install bpf-linker {VERSION}: links the data plane, into {}", directory.display());
     step::run("bpf-linker", &text, &mut command)
