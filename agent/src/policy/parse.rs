@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Spanned as YamlSpanned, UserMessageFormatter};
 
 use super::codes;
@@ -52,22 +53,35 @@ pub(crate) fn parse(source: &Source<'_>) -> Result<Node, Box<Diagnostic>> {
             max_documents: 1,
         },
     };
-    if source.text().trim().is_empty() {
-        return Err(Box::new(
-            Diagnostic::new(&codes::YAML_SYNTAX, "the policy is empty")
-                .label(Span::default(), "")
-                .help("a policy starts with `version: 1`"),
-        ));
-    }
     match serde_saphyr::from_str_with_options::<YamlSpanned<Raw>>(source.text(), options) {
+        Ok(raw) if matches!(raw.value, Raw::Null) => Err(Box::new(nothing(source))),
         Ok(raw) => Ok(convert(raw, source)),
+        Err(_) if source.text().trim().is_empty() => Err(Box::new(nothing(source))),
         Err(error) => Err(Box::new(syntax_error(&error, source))),
     }
+}
+
+fn nothing(source: &Source<'_>) -> Diagnostic {
+    Diagnostic::new(&codes::YAML_SYNTAX, "the policy is empty")
+        .label(Span::new(0, source.text().len()), "")
+        .help("a policy starts with `version: 1`; `banchi schema` and the examples show what follows")
 }
 
 fn syntax_error(error: &Error, source: &Source<'_>) -> Diagnostic {
     let location = error.location().unwrap_or(Location::UNKNOWN);
     let span = source.first_line(widen(bytes(location, source), source));
+    if let Error::Budget { breach, .. } = error {
+        let (message, help) = match breach {
+            BudgetBreach::Documents { .. } => {
+                ("a policy is one YAML document", "remove the line `---` and all that follows it")
+            }
+            _ => (
+                "the file is too large or too deeply nested",
+                "no policy needs this; check where it comes from",
+            ),
+        };
+        return Diagnostic::new(&codes::YAML_SYNTAX, message).label(span, "").help(help);
+    }
     let rendered = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let message = rendered.split(" at line ").next().unwrap_or_default();
     Diagnostic::new(&codes::YAML_SYNTAX, format!("this is not valid YAML: {message}"))
@@ -116,7 +130,17 @@ fn convert(raw: YamlSpanned<Raw>, source: &Source<'_>) -> Node {
         Raw::Plain => Kind::Scalar(source.slice(bytes(raw.defined, source)).trim().to_owned()),
         Raw::List(items) => Kind::List(items.into_iter().map(|item| convert(item, source)).collect()),
         Raw::Map(pairs) => Kind::Map(
-            pairs.into_iter().map(|(key, value)| (convert(key, source), convert(value, source))).collect(),
+            pairs
+                .into_iter()
+                .map(|(key, value)| {
+                    let (key, mut value) = (convert(key, source), convert(value, source));
+                    // Nothing cannot be underlined; the key that has no value can.
+                    if matches!(value.kind, Kind::Null) && value.span.range().is_empty() {
+                        value.span = key.span;
+                    }
+                    (key, value)
+                })
+                .collect(),
         ),
     };
     if !aliased {
@@ -280,7 +304,7 @@ mod tests {
         assert_eq!(tree("a: \"100.20\""), "{a@a=100.20@\"100.20\";}@a: \"100.20\"");
         assert_eq!(tree("0x40: 0x40"), "{0x40@0x40=0x40@0x40;}@0x40: 0x40");
         assert_eq!(tree("a: yes"), "{a@a=yes@yes;}@a: yes");
-        assert_eq!(tree("a:\n"), "{a@a=~;}@a:");
+        assert_eq!(tree("a:\n"), "{a@a=~;}@a");
     }
 
     #[test]

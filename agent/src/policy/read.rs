@@ -201,7 +201,7 @@ impl<'n> Fields<'n> {
                 continue;
             };
             if let Some(first) = places.insert(name, key.span) {
-                diagnostics.push(duplicate(&codes::DUPLICATE_KEY, key, first));
+                diagnostics.push(duplicate(&codes::DUPLICATE_KEY, key, first).help("keep one of them"));
             } else if keys.contains(&name.as_str()) {
                 found.insert(name, value);
             } else if LATER.contains(&name.as_str()) {

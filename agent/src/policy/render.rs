@@ -30,7 +30,7 @@ pub fn render(name: &str, text: &str, diagnostics: &[Diagnostic], style: Style) 
         Style::Colour => GraphicalTheme::unicode(),
     };
     let handler =
-        GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false).with_context_lines(0);
+        GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false).with_context_lines(1);
     let file = File { name, source: &source };
     let mut out = String::new();
     for diagnostic in diagnostics {
@@ -67,22 +67,30 @@ struct File<'t> {
 }
 
 impl SourceCode for File<'_> {
+    /// Without context, the span alone, from which miette takes line and column; with context, whole lines, of
+    /// which one line of context means the line itself.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let first = self.source.line_of(span.offset()).saturating_sub(before);
-        let last = self.source.line_of(span.offset() + span.len()) + after;
-        let whole = Span::new(self.source.line_start(first), self.source.line_start(last + 1));
-        let text = self.source.slice(whole);
+        let position = self.source.position(span.offset());
+        let end = span.offset() + span.len();
+        let (read, line, column) = match (before.checked_sub(1), after.checked_sub(1)) {
+            (Some(before), Some(after)) => {
+                let first = (position.line - 1).saturating_sub(before);
+                let last = self.source.line_of(end) + after;
+                (Span::new(self.source.line_start(first), self.source.line_start(last + 1)), first, 0)
+            }
+            _ => (Span::new(span.offset(), end), position.line - 1, position.column - 1),
+        };
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.to_owned(),
-            text.as_bytes(),
-            SourceSpan::from(whole.range()),
-            first,
-            0,
+            self.source.slice(read).as_bytes(),
+            SourceSpan::from(read.range()),
+            line,
+            column,
             self.source.line_count(),
         )))
     }

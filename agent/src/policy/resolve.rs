@@ -46,6 +46,8 @@ pub(crate) struct Sites {
 #[derive(Debug)]
 pub(crate) struct ZoneSite {
     pub(crate) name: Span,
+    /// Whether a part of it was refused, so that its networks are not all known.
+    pub(crate) refused: bool,
     pub(crate) interfaces: Vec<Span>,
     pub(crate) vlans: Vec<Span>,
     pub(crate) networks: Vec<Span>,
@@ -139,7 +141,7 @@ pub(crate) fn resolve(file: &syntax::Policy, source: &Source<'_>, diagnostics: &
     resolver.gateway(file.gateway.as_ref());
     resolver.services(&file.services.value.0);
     resolver.conduits(&file.conduits.value.0);
-    if file.conduits.value.0.iter().all(|conduit| conduit.value.allow.value.0.is_empty())
+    if file.conduits.value.0.iter().all(|conduit| conduit.value.rules().is_empty())
         && !resolver.diagnostics.has_errors()
     {
         resolver.diagnostics.push(
@@ -218,6 +220,7 @@ impl Resolver<'_, '_> {
             });
             self.sites.zones.push(ZoneSite {
                 name: name.span,
+                refused: zone.refused,
                 interfaces: spans(interfaces),
                 vlans: spans(vlans),
                 networks: spans(networks),
@@ -303,6 +306,7 @@ impl Resolver<'_, '_> {
         });
         self.sites.zones.push(ZoneSite {
             name: addresses.span,
+            refused: false,
             interfaces: Vec::new(),
             vlans: Vec::new(),
             networks: spans(hosts),
@@ -479,7 +483,7 @@ impl Resolver<'_, '_> {
                 });
                 self.sites.conduits.push(ConduitSite { zones: ends.span });
             }
-            for rule in &conduit.value.allow.value.0 {
+            for rule in conduit.value.rules() {
                 self.rule(rule, id, &mut rule_names);
             }
         }

@@ -113,8 +113,15 @@ record! {
         pub mode: Option<Spanned<Mode>>,
         /// `keep`, `open` or `closed`. Default: that of `defaults`.
         pub on_agent_loss: Option<Spanned<OnAgentLoss>>,
-        /// The flow rules. The first that matches a packet decides.
-        pub allow: Spanned<List<Rule>>,
+        /// The flow rules. The first that matches a packet decides. Without it, nothing is allowed to cross.
+        pub allow: Option<Spanned<List<Rule>>>,
+    }
+}
+
+impl Conduit {
+    /// Its rules, as far as they can be read.
+    pub fn rules(&self) -> &[Spanned<Rule>] {
+        self.allow.as_ref().map_or(&[], |list| &list.value.0)
     }
 }
 

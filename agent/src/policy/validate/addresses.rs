@@ -16,7 +16,10 @@ pub(super) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     let claims: Vec<Claim<'_>> = resolved.policy.zones.iter().map(Claim::new).collect();
     for (asset, site) in assets(resolved) {
         hardware(asset, site, diagnostics);
-        let Some(claim) = claims.get(asset.zone).filter(|claim| !claim.zone.is_gateway) else { continue };
+        let known = resolved.sites.zones.get(asset.zone).is_some_and(|site| !site.refused);
+        let Some(claim) = claims.get(asset.zone).filter(|claim| known && !claim.zone.is_gateway) else {
+            continue;
+        };
         for (addresses, span) in asset.addresses.iter().zip(&site.addresses) {
             if !is_group(addresses) {
                 inside(asset, addresses, *span, claim, &claims, diagnostics);

@@ -96,7 +96,7 @@ impl Relation<'_> {
                     Diagnostic::new(
                         &codes::LINKED_PORT_RANGE,
                         format!(
-                            "service `{name}` gives `{}` the port {} ({} + {} x octet {} = {octet}), which is not in 1-65535",
+                            "service `{name}` gives `{}` the port {}, which is not in 1-65535: {} + {} x {octet}, its octet {}",
                             server.name, self.port(octet), self.base, self.step, self.octet
                         ),
                     )

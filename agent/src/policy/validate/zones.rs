@@ -108,7 +108,7 @@ fn networks(resolved: &Resolved, diagnostics: &mut Diagnostics) {
                  zone that has all the rest",
             )
         };
-        diagnostics.push(diagnostic.label(second.2, "").label(first.2, "overlaps this"));
+        diagnostics.push(diagnostic.label(second.2, "").label(first.2, "the other one"));
     });
 }
 
