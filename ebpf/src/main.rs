@@ -6,6 +6,8 @@
 
 #![no_std]
 #![no_main]
+// One instruction that the compiler must not improve: see packet.rs.
+#![feature(asm_experimental_arch)]
 
 mod maps;
 mod packet;

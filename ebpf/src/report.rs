@@ -9,6 +9,7 @@ use banchi_common::abi::{
 use banchi_common::engine::{Decision, Tables as _};
 use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
 use banchi_common::wire::Headers;
+use core::hint::black_box;
 
 use crate::maps::{EVENTS, Maps, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
 
@@ -78,7 +79,8 @@ pub fn report(
         return;
     };
     let event = room.as_mut_ptr();
-    let captured = if length > CAPTURE as u32 { CAPTURE as u32 } else { length };
+    // Opaque to the compiler, so that the bounds below are checked on the very value that the helper gets.
+    let captured = black_box(length.min(CAPTURE as u32));
     // SAFETY: the reserved record is as large as an event and ours until it is submitted; the helper writes
     // at most `captured` bytes, which `data` has room for.
     let copied = unsafe {
@@ -106,9 +108,13 @@ pub fn report(
             family: headers.family,
             protocol: headers.protocol,
             captured: 0,
-            data: [0; CAPTURE],
+            data: [0; CAPTURE / 8],
         });
-        bpf_xdp_load_bytes(ctx.as_ptr().cast(), 0, (&raw mut (*event).data).cast(), captured)
+        if captured == 0 || captured > CAPTURE as u32 {
+            -1
+        } else {
+            bpf_xdp_load_bytes(ctx.as_ptr().cast(), 0, (&raw mut (*event).data).cast(), captured)
+        }
     };
     if copied == 0 {
         // SAFETY: as above.
