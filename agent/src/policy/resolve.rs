@@ -443,8 +443,8 @@ impl Resolver<'_, '_> {
     }
 
     fn conduits(&mut self, conduits: &[Spanned<syntax::Conduit>]) {
-        let mut taken: BTreeMap<String, Span> = BTreeMap::new();
-        let mut rule_names: BTreeMap<String, Span> = BTreeMap::new();
+        let mut taken = Taken::default();
+        let mut rule_names = Taken::default();
         let written: BTreeSet<&str> = conduits
             .iter()
             .filter_map(|conduit| conduit.value.name.as_ref())
@@ -464,10 +464,10 @@ impl Resolver<'_, '_> {
                         let zone =
                             |id: usize| self.policy.zones.get(id).map_or("", |zone| zone.name.as_str());
                         let base = format!("{}-{}", zone(a), zone(b));
-                        numbered(base, |name| taken.contains_key(name) || written.contains(name))
+                        taken.numbered(base, |name| written.contains(name))
                     }
                 };
-                taken.entry(name.clone()).or_insert(conduit.span);
+                taken.spans.entry(name.clone()).or_insert(conduit.span);
                 self.sites.used_zones.extend([a, b]);
                 id = Some(self.policy.conduits.len());
                 self.policy.conduits.push(model::Conduit {
@@ -546,12 +546,7 @@ impl Resolver<'_, '_> {
         Some(Ends { zones: (first, second), ordered, span })
     }
 
-    fn rule(
-        &mut self,
-        rule: &Spanned<syntax::Rule>,
-        conduit: Option<usize>,
-        names: &mut BTreeMap<String, Span>,
-    ) {
+    fn rule(&mut self, rule: &Spanned<syntax::Rule>, conduit: Option<usize>, names: &mut Taken) {
         let clients = self.members(&rule.value.client.value.0);
         let servers = self.members(&rule.value.server.value.0);
         let services: Vec<usize> = rule
@@ -580,10 +575,10 @@ impl Resolver<'_, '_> {
                 None => {
                     let base =
                         format!("{} > {} : {service_name}", self.listed(&clients), self.listed(&servers));
-                    numbered(base, |name| names.contains_key(name))
+                    names.numbered(base, |_| false)
                 }
             };
-            names.entry(name.clone()).or_insert(rule.span);
+            names.spans.entry(name.clone()).or_insert(rule.span);
             self.policy.rules.push(model::Rule {
                 name,
                 conduit,
@@ -642,8 +637,8 @@ impl Resolver<'_, '_> {
         text
     }
 
-    fn unique(&mut self, kind: &str, name: &Spanned<Name>, taken: &mut BTreeMap<String, Span>) {
-        if let Some(first) = taken.insert(name.value.0.clone(), name.span) {
+    fn unique(&mut self, kind: &str, name: &Spanned<Name>, taken: &mut Taken) {
+        if let Some(first) = taken.spans.insert(name.value.0.clone(), name.span) {
             self.diagnostics.push(
                 Diagnostic::new(&codes::DUPLICATE_NAME, format!("two {kind}s are called `{}`", name.value.0))
                     .label(name.span, "again here")
@@ -676,10 +671,24 @@ fn spans<T>(items: &[Spanned<T>]) -> Vec<Span> {
     items.iter().map(|item| item.span).collect()
 }
 
-/// `base`, or `base #2`, `base #3`, .. until it is not taken.
-fn numbered(base: String, taken: impl Fn(&str) -> bool) -> String {
-    if !taken(&base) {
-        return base;
+/// Names in use, and how far the numbers of repeated ones have come.
+#[derive(Default)]
+struct Taken {
+    spans: BTreeMap<String, Span>,
+    numbers: BTreeMap<String, usize>,
+}
+
+impl Taken {
+    /// `base`, or `base #2`, `base #3`, .. until it is neither taken nor `also` taken.
+    fn numbered(&mut self, base: String, also: impl Fn(&str) -> bool) -> String {
+        let free = |name: &str| !self.spans.contains_key(name) && !also(name);
+        if free(&base) {
+            return base;
+        }
+        let from = self.numbers.get(&base).map_or(2, |last| last + 1);
+        let found = (from..).map(|number| (number, format!("{base} #{number}"))).find(|(_, name)| free(name));
+        let Some((number, name)) = found else { return base };
+        self.numbers.insert(base, number);
+        name
     }
-    (2_usize..).map(|number| format!("{base} #{number}")).find(|name| !taken(name)).unwrap_or(base)
 }
