@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,20 @@ const QUIET: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/router_solicitations", "0"),
     ("net/ipv4/icmp_ratelimit", "0"),
     ("net/ipv6/icmp/ratelimit", "0"),
+    // A client with a pinned source port can connect again at once, and not a minute later.
+    ("net/ipv4/tcp_max_tw_buckets", "0"),
 ];
+
+/// Where br_netfilter is loaded, bridges treat frames as packets: they trim padding and drop what is malformed.
+const PLAIN_BRIDGE: &[(&str, &str)] = &[
+    ("net/bridge/bridge-nf-call-arptables", "0"),
+    ("net/bridge/bridge-nf-call-iptables", "0"),
+    ("net/bridge/bridge-nf-call-ip6tables", "0"),
+];
+
+/// A switch has no addresses, and so nothing to announce.
+const SWITCH: &[(&str, &str)] =
+    &[("net/ipv6/conf/all/disable_ipv6", "1"), ("net/ipv6/conf/default/disable_ipv6", "1")];
 
 const FORWARD: &[(&str, &str)] = &[
     ("net/ipv4/ip_forward", "1"),
@@ -97,6 +111,12 @@ pub(crate) fn build(prefix: &str, gateway: Gateway, zones: &[Zone]) -> Result<Bu
         "two hosts of the lab have the same name"
     );
 
+    for switch in &built.switches {
+        switch.sysctl(SWITCH)?;
+    }
+    if Path::new("/proc/sys/net/bridge").exists() {
+        built.switches.iter().chain([&built.gateway]).try_for_each(|n| n.sysctl(PLAIN_BRIDGE))?;
+    }
     if gateway == Gateway::Routes {
         built.gateway.sysctl(FORWARD)?;
     }
@@ -209,7 +229,9 @@ fn wait_up(namespace: &Namespace) -> Result<()> {
     loop {
         let output = Command::new("ip").args(["-n", namespace.netns(), "-j", "link"]).output()?;
         let links: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).context("ip -j link")?;
-        let waiting = links.iter().find(|link| link["operstate"] != "UP" && link["ifname"] != "lo");
+        // Bridges forward as soon as their ports are up, whatever they report of themselves.
+        let matters = |link: &serde_json::Value| link["ifname"] != "lo" && link["ifname"] != "br0";
+        let waiting = links.iter().find(|link| matters(link) && link["operstate"] != "UP");
         let Some(link) = waiting else { return Ok(()) };
         ensure!(Instant::now() < deadline, "{} of {} does not come up", link["ifname"], namespace.netns());
         // The kernel announces it, but an `ip monitor` for each namespace costs more than asking again.
