@@ -1,39 +1,30 @@
 //! Shows that the lab itself works, with a gateway that only routes: real stacks and every idiom pass through it,
 //! and nothing is left behind.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use banchi_tests::lab::{DEADLINE, Gateway, Lab, Mac, Zone};
+use banchi_tests::lab::{DEADLINE, Gateway, Lab, Mac, Process, Zone};
 use banchi_tests::packet::{Packet, Tag, flags};
 use banchi_tests::peers;
+use banchi_tests::plant::{self, PLC_1, PLC_2, SCADA};
 use banchi_tests::traffic::{self, Outcome, TcpEcho, UdpEcho};
-
-const SCADA: Ipv4Addr = Ipv4Addr::new(10, 10, 1, 5);
-const PLC_1: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 11);
-const PLC_2: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 12);
+use rustix::process::Signal;
 
 /// How long a real stack may take for all of its exchanges, its start included.
 const PEER: Duration = Duration::from_secs(20);
 
-fn plant(gateway: Gateway) -> Result<Lab> {
-    let control = Zone::new("control").network("10.10.0.1/16").network("fd00:10::1/64");
-    let line = Zone::new("line-a").network("10.20.0.1/24").network("fd00:20::1/64");
-    Lab::new(
-        gateway,
-        &[
-            control.host("scada", &["10.10.1.5", "fd00:10::5"]),
-            line.host("plc-1", &["10.20.0.11", "fd00:20::11"]).host("plc-2", &["10.20.0.12", "fd00:20::12"]),
-        ],
-    )
+fn plant() -> Result<Lab> {
+    Lab::new(Gateway::Routes, &plant::zones())
 }
 
 #[test]
 fn modbus_over_tcp_502() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let _server = peers::modbus_server(lab.host("plc-1"), "10.20.0.11")?;
     let client = peers::modbus_client(lab.host("scada"), "10.20.0.11", 10)?;
     let exchanges = peers::exchanges(client, PEER)?;
@@ -45,7 +36,7 @@ fn modbus_over_tcp_502() -> Result<()> {
 
 #[test]
 fn modbus_fails_loudly_without_a_server() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let client = peers::modbus_client(lab.host("scada"), "10.20.0.11", 1)?;
     let exchanges = peers::exchanges(client, PEER)?;
     assert!(matches!(&exchanges[..], [only] if !only.ok && only.error.is_some()), "{exchanges:?}");
@@ -54,7 +45,7 @@ fn modbus_fails_loudly_without_a_server() -> Result<()> {
 
 #[test]
 fn bacnet_from_47808_to_47808() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let seen = lab.host("plc-1").raw("eth0")?;
     let _device = peers::bacnet_device(lab.host("plc-1"), "10.20.0.11/24")?;
     let client = peers::bacnet_client(lab.host("scada"), "10.10.1.5/16", "10.20.0.11", 3)?;
@@ -67,8 +58,8 @@ fn bacnet_from_47808_to_47808() -> Result<()> {
 
 #[test]
 fn one_source_port_to_diverging_ports() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
-    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::5"), v6("fd00:20::11"))] {
+    let lab = plant()?;
+    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::1:5"), v6("fd00:20::11"))] {
         let echo = UdpEcho::new(lab.host("plc-1"), to, &traffic::DIVERGING)?;
         let outcomes = traffic::ask_diverging(lab.host("scada"), from, to)?;
         assert_eq!(outcomes, traffic::DIVERGING.map(|port| (port, Outcome::Answered)));
@@ -79,7 +70,7 @@ fn one_source_port_to_diverging_ports() -> Result<()> {
 
 #[test]
 fn ports_that_follow_from_the_address() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let _one = UdpEcho::new(lab.host("plc-1"), PLC_1, &[6011])?;
     let _two = UdpEcho::new(lab.host("plc-2"), PLC_2, &[6012])?;
     let outcomes = traffic::ask_linked(lab.host("scada"), SCADA, &[PLC_1, PLC_2])?;
@@ -93,8 +84,8 @@ fn ports_that_follow_from_the_address() -> Result<()> {
 
 #[test]
 fn the_same_port_on_both_sides() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
-    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::5"), v6("fd00:20::11"))] {
+    let lab = plant()?;
+    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::1:5"), v6("fd00:20::11"))] {
         let _echo = UdpEcho::new(lab.host("plc-1"), to, &[9600])?;
         let outcome = traffic::ask_udp(lab.host("scada"), (from, 9600), (to, 9600), b"FINS", DEADLINE)?;
         assert_eq!(outcome, Outcome::Answered, "{from} to {to}");
@@ -104,8 +95,8 @@ fn the_same_port_on_both_sides() -> Result<()> {
 
 #[test]
 fn connections_answered_and_refused() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
-    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::5"), v6("fd00:20::11"))] {
+    let lab = plant()?;
+    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::1:5"), v6("fd00:20::11"))] {
         let _echo = TcpEcho::new(lab.host("plc-1"), (to, 102))?;
         let ask = |source, port| {
             traffic::ask_tcp(lab.host("scada"), (from, source), (to, port), b"hello", DEADLINE)
@@ -120,7 +111,7 @@ fn connections_answered_and_refused() -> Result<()> {
 
 #[test]
 fn frames_arrive_as_they_were_built() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let (scada, gateway) = (lab.host("scada").raw("eth0")?, lab.gateway().raw("control")?);
     let udp = Packet::udp("10.10.1.5:47808", "10.20.0.11:47808").payload([0x81, 0x0b]);
     for packet in [
@@ -140,11 +131,23 @@ fn frames_arrive_as_they_were_built() -> Result<()> {
 }
 
 #[test]
+fn sockets_send_complete_checksums() -> Result<()> {
+    let lab = plant()?;
+    let gateway = lab.gateway().raw("control")?;
+    let _echo = UdpEcho::new(lab.host("plc-1"), PLC_1, &[9600])?;
+    traffic::ask_udp(lab.host("scada"), (SCADA, 9600), (PLC_1, 9600), b"FINS", DEADLINE)?;
+    let question = Packet::udp((SCADA, 9600), (PLC_1, 9600)).payload(b"FINS").ip_packet();
+    // Its identification and with it the checksum of the header are the kernel's choice; all of UDP is as built.
+    gateway.wait_for(|f| f.get(34..46) == Some(&question[20..]), DEADLINE)?;
+    Ok(())
+}
+
+#[test]
 fn a_built_packet_is_routed_and_answered() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let raw = lab.host("scada").raw("eth0")?;
     assert_eq!(lab.host("scada").mac(), Mac::of(SCADA.into()));
-    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::5"), v6("fd00:20::11"))] {
+    for (from, to) in [(IpAddr::from(SCADA), IpAddr::from(PLC_1)), (v6("fd00:10::1:5"), v6("fd00:20::11"))] {
         let echo = Packet::echo_request(from, to, 7, 1).payload(b"are you there");
         raw.send(&echo.to_mac(lab.gateway_mac("control")).build())?;
         let answer = Packet::echo_reply(to, from, 7, 1).payload(b"are you there").ip_packet();
@@ -183,7 +186,7 @@ fn a_bridging_gateway_is_not_seen() -> Result<()> {
 
 #[test]
 fn nothing_is_left_behind() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let prefix = lab.prefix().to_owned();
     let mut sleeper = Command::new("sleep");
     sleeper.arg("600");
@@ -203,7 +206,7 @@ fn nothing_is_left_behind() -> Result<()> {
 
 #[test]
 fn a_panic_leaves_nothing_behind() -> Result<()> {
-    let lab = plant(Gateway::Routes)?;
+    let lab = plant()?;
     let prefix = lab.prefix().to_owned();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         lab.host("scada").run(|| assert_eq!(1, 2, "on purpose"));
@@ -211,6 +214,37 @@ fn a_panic_leaves_nothing_behind() -> Result<()> {
     assert!(outcome.is_err());
     assert!(!namespaces().iter().any(|name| name.starts_with(&prefix)));
     Ok(())
+}
+
+#[test]
+fn a_signal_leaves_nothing_behind() -> Result<()> {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (mut process, prefix) = lab_of_another_process()?;
+        process.signal(signal)?;
+        let status = process.wait(DEADLINE)?;
+        assert_eq!(status.signal(), Some(signal.as_raw()), "it dies of the signal, for shells to know");
+        assert!(!namespaces().iter().any(|name| name.starts_with(&prefix)));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_next_lab_clears_up_after_a_kill() -> Result<()> {
+    let (mut process, prefix) = lab_of_another_process()?;
+    process.signal(Signal::KILL)?;
+    process.wait(DEADLINE)?;
+    let _next = plant()?;
+    assert!(!namespaces().iter().any(|name| name.starts_with(&prefix)));
+    Ok(())
+}
+
+fn lab_of_another_process() -> Result<(Process, String)> {
+    let process = Process::spawn(Command::new(env!("CARGO_BIN_EXE_lab")))?;
+    let line = process.wait_stdout(|line| line.starts_with("lab: "), DEADLINE)?;
+    process.wait_stdout(|line| line.starts_with("Ctrl-C"), DEADLINE)?;
+    let prefix = line.trim_start_matches("lab: ").to_owned();
+    assert!(namespaces().iter().any(|name| name.starts_with(&prefix)));
+    Ok((process, prefix))
 }
 
 fn namespaces() -> Vec<String> {

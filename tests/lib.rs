@@ -2,6 +2,7 @@
 //!
 //! - [`lab`] builds a plant out of network namespaces: a gateway, zones, hosts; gone again when it is dropped.
 //! - [`packet`] builds frames byte by byte, correct ones and wrong ones.
+//! - [`plant`] is the plant that the demo and most tests take place in.
 //! - [`traffic`] speaks the four port idioms with plain sockets.
 //! - [`peers`] runs real protocol stacks (pymodbus, bacpypes3) as clients and servers.
 //!
@@ -18,6 +19,7 @@ mod endpoint;
 pub mod lab;
 pub mod packet;
 pub mod peers;
+pub mod plant;
 pub mod traffic;
 
 pub use endpoint::Endpoint;

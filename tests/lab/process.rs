@@ -51,8 +51,11 @@ struct Lines {
 }
 
 impl Process {
-    /// Starts it in the namespace of the calling thread.
-    pub(crate) fn spawn(mut command: Command) -> Result<Self> {
+    /// Starts it in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If the program cannot be started.
+    pub fn spawn(mut command: Command) -> Result<Self> {
         let line = format!("{command:?}");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {line}"))?;

@@ -74,11 +74,17 @@ impl RawSocket {
     /// If the last one does not arrive in time.
     pub fn receive_until(&self, last: impl Fn(&[u8]) -> bool, timeout: Duration) -> Result<Vec<Vec<u8>>> {
         let deadline = Instant::now() + timeout;
-        let mut frames = Vec::new();
+        let mut frames: Vec<Vec<u8>> = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(frame) = self.receive(left)? else {
-                bail!("the frame did not arrive within {timeout:?}; these did: {frames:02x?}");
+                let heads: Vec<_> =
+                    frames.iter().map(|f| format!("\n{:02x?}", &f[..f.len().min(60)])).collect();
+                bail!(
+                    "the frame did not arrive within {timeout:?}; these {} did:{}",
+                    heads.len(),
+                    heads.concat()
+                );
             };
             let done = last(&frame);
             frames.push(frame);

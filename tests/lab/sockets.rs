@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
@@ -11,6 +11,9 @@ use super::raw::RawSocket;
 use super::{DEADLINE, Namespace};
 use crate::Endpoint;
 
+/// How long a port may stay taken before that counts as an error.
+const BUSY: Duration = Duration::from_secs(1);
+
 impl Namespace {
     /// A UDP socket bound to `local` (port 0 for any); it waits [`DEADLINE`] for a packet.
     ///
@@ -18,7 +21,7 @@ impl Namespace {
     /// If the address is not one of the host's or the port is taken.
     pub fn udp(&self, local: impl Endpoint) -> Result<UdpSocket> {
         let local = local.endpoint();
-        let bound = self.run(|| UdpSocket::bind(local));
+        let bound = self.run(|| once_free(|| UdpSocket::bind(local)));
         let socket = bound.with_context(|| format!("UDP {local} in {}", self.netns()))?;
         socket.set_read_timeout(Some(DEADLINE))?;
         Ok(socket)
@@ -30,7 +33,8 @@ impl Namespace {
     /// If the address is not one of the host's or the port is taken.
     pub fn tcp_listener(&self, local: impl Endpoint) -> Result<TcpListener> {
         let local = local.endpoint();
-        self.run(|| TcpListener::bind(local)).with_context(|| format!("TCP {local} in {}", self.netns()))
+        self.run(|| once_free(|| TcpListener::bind(local)))
+            .with_context(|| format!("TCP {local} in {}", self.netns()))
     }
 
     /// A TCP connection from `local` (port 0 for any) to `remote`, which waits [`DEADLINE`] for data.
@@ -44,11 +48,14 @@ impl Namespace {
         timeout: Duration,
     ) -> io::Result<TcpStream> {
         let (local, remote): (SocketAddr, SocketAddr) = (local.endpoint(), remote.endpoint());
-        let socket = self.run(|| Socket::new(Domain::for_address(local), Type::STREAM, None))?;
-        // A pinned source port must be usable again while the last connection is in TIME_WAIT.
-        socket.set_reuse_address(true)?;
-        socket.bind(&local.into())?;
-        socket.connect_timeout(&remote.into(), timeout)?;
+        let connect = || {
+            let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&local.into())?;
+            socket.connect_timeout(&remote.into(), timeout)?;
+            Ok(socket)
+        };
+        let socket = self.run(|| once_free(connect))?;
         socket.set_read_timeout(Some(DEADLINE))?;
         Ok(socket.into())
     }
@@ -66,4 +73,23 @@ impl Namespace {
 /// Whether a socket gave up waiting, as opposed to having been refused.
 pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// Between fork and exec, a child that another test starts holds copies of all sockets, so that one which was just
+/// closed may keep its port for a moment longer.
+fn once_free<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match open() {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                // Nothing announces the end of a copy.
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }

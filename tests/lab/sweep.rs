@@ -77,7 +77,7 @@ pub(crate) fn abandoned() -> Result<()> {
             remove(&prefix);
         }
     }
-    Ok(fs::create_dir_all(DIRECTORY).with_context(|| format!("creating {DIRECTORY}"))?)
+    fs::create_dir_all(DIRECTORY).with_context(|| format!("creating {DIRECTORY}"))
 }
 
 /// Removes the lab with this prefix: its processes, namespaces (the interfaces go with them), files and pins.

@@ -43,7 +43,7 @@ impl Options {
             if self.dont_fragment { DONT_FRAGMENT } else { 0 } | if more { MORE_FRAGMENTS } else { 0 };
 
         let mut bytes = vec![self.version << 4 | ihl & 0x0f, 0];
-        for word in [length, self.id, flags | offset / 8] {
+        for word in [length, self.id, flags | (offset / 8)] {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
         bytes.extend_from_slice(&[ttl, protocol, 0, 0]);

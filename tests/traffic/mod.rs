@@ -4,12 +4,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::Endpoint;
 use crate::lab::{DEADLINE, Namespace, is_timeout};
@@ -43,8 +45,8 @@ pub enum Outcome {
 /// A UDP server on any number of ports that sends back whatever it gets; it ends when dropped.
 #[derive(Debug)]
 pub struct UdpEcho {
-    threads: Vec<JoinHandle<()>>,
-    sockets: Vec<UdpSocket>,
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<OwnedFd>,
     asked: Arc<AtomicU32>,
 }
 
@@ -62,16 +64,15 @@ impl UdpEcho {
     /// If the address is not one of the host's or a port is taken.
     pub fn new(host: &Namespace, address: impl Into<IpAddr>, ports: &[u16]) -> Result<Self> {
         let address = address.into();
+        let sockets: Vec<_> = ports.iter().map(|&port| host.udp((address, port))).collect::<Result<_>>()?;
+        sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let asked = Arc::new(AtomicU32::new(0));
-        let mut echo = Self { threads: Vec::new(), sockets: Vec::new(), asked: Arc::clone(&asked) };
-        for &port in ports {
-            let socket = host.udp((address, port))?;
-            socket.set_read_timeout(None)?;
-            echo.sockets.push(socket.try_clone()?);
-            let asked = Arc::clone(&asked);
-            echo.threads.push(std::thread::spawn(move || answer(&socket, &asked)));
-        }
-        Ok(echo)
+        let answer = {
+            let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
+            move || answer_until(&stop, &sockets, &asked)
+        };
+        Ok(Self { thread: Some(std::thread::spawn(answer)), stop, asked })
     }
 
     /// How many questions arrived, which is what tells a dropped question from a dropped answer.
@@ -82,29 +83,28 @@ impl UdpEcho {
 
 impl Drop for UdpEcho {
     fn drop(&mut self) {
-        for socket in &self.sockets {
-            // Wakes the thread that waits in it; an unconnected socket reports an error and does so all the same.
-            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
-        }
-        for thread in self.threads.drain(..) {
+        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn answer(socket: &UdpSocket, asked: &AtomicU32) {
+fn answer_until(stop: &OwnedFd, sockets: &[UdpSocket], asked: &AtomicU32) {
     let mut buffer = [0; 2048];
     loop {
-        match socket.recv_from(&mut buffer) {
-            // A shut down socket returns nothing, from nowhere.
-            Ok((0, _)) => return,
-            Ok((length, from)) => {
+        let mut waiting: Vec<_> = sockets.iter().map(|s| PollFd::new(s, PollFlags::IN)).collect();
+        waiting.push(PollFd::new(stop, PollFlags::IN));
+        if poll(&mut waiting, None).is_err() || waiting.last().is_some_and(|stop| !stop.revents().is_empty())
+        {
+            return;
+        }
+        for socket in sockets {
+            // Whatever else it reports is an ICMP error about an earlier answer, and thereby taken note of.
+            if let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 asked.fetch_add(1, Ordering::SeqCst);
                 let _ = socket.send_to(&buffer[..length], from);
             }
-            // An ICMP error about an earlier answer.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            Err(_) => return,
         }
     }
 }
