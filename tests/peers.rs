@@ -72,7 +72,7 @@ pub fn exchanges(client: Process, timeout: Duration) -> Result<Vec<Exchange>> {
     output.stdout.lines().map(parse).collect()
 }
 
-/// The Python that has the stacks: `$BANCHI_PYTHON`, or that of the venv made by `cargo xtask setup`.
+/// The Python that has the stacks: `$BANCHI_PYTHON`, or that of the newest environment that `cargo xtask setup` made.
 ///
 /// # Errors
 /// If there is none. A test that needs it fails then; it is not skipped.
@@ -82,13 +82,19 @@ pub fn python() -> Result<PathBuf> {
     }
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/banchi"));
     let cache = std::env::var_os("BANCHI_CACHE").map(PathBuf::from).or_else(home);
-    let python = cache.context("neither BANCHI_CACHE nor HOME is set")?.join("venv/bin/python");
-    ensure!(
-        python.exists(),
-        "{} is missing, which runs the real protocol stacks: run `cargo xtask setup`, or set BANCHI_PYTHON",
-        python.display()
-    );
-    Ok(python)
+    let cache = cache.context("neither BANCHI_CACHE nor HOME is set")?;
+    let environments = std::fs::read_dir(&cache).into_iter().flatten().flatten();
+    let newest = environments
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("venv-"))
+        .filter_map(|entry| {
+            Some((entry.path().join("complete").metadata().ok()?.modified().ok()?, entry.path()))
+        })
+        .max();
+    let (_, environment) = newest.with_context(|| {
+        let cache = cache.display();
+        format!("no Python with the real protocol stacks in {cache}: run `cargo xtask setup`, or set BANCHI_PYTHON")
+    })?;
+    Ok(environment.join("bin/python"))
 }
 
 fn start(host: &Namespace, script: &str, arguments: &[&str]) -> Result<Process> {

@@ -15,3 +15,6 @@
 extern crate std;
 
 pub mod abi;
+pub mod engine;
+pub mod reason;
+pub mod wire;

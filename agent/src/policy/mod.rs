@@ -1,3 +1,79 @@
 //! The policy: text, syntax, resolved names, a valid [`model::Policy`].
+//!
+//! [`load`] goes all the way, without any I/O. The stages are types: [`source::Source`] is text,
+//! `parse::Node` is YAML, [`syntax::Policy`] has the right keys, `resolve::Resolved` has no dangling name,
+//! and only what also passes every check becomes a [`model::Policy`].
 
+pub mod addresses;
+pub mod codes;
+pub mod diagnostic;
+mod intervals;
 pub mod model;
+mod parse;
+pub mod ports;
+mod read;
+pub mod render;
+mod resolve;
+pub mod schema;
+pub mod source;
+pub mod syntax;
+mod validate;
+pub mod words;
+
+pub use diagnostic::{Diagnostic, Severity};
+
+use diagnostic::Diagnostics;
+use read::FromNode;
+use source::Source;
+
+/// What came out of a policy file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Name of the file, as it appears in messages.
+    pub name: String,
+    /// The policy, if it has no error.
+    pub policy: Option<model::Policy>,
+    /// Every error and warning, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Every diagnostic for people, with the underlined text; `text` is what was loaded.
+    pub fn render(&self, text: &str, style: render::Style) -> String {
+        render::render(&self.name, text, &self.diagnostics, style)
+    }
+
+    /// Every diagnostic for programs.
+    pub fn to_json(&self) -> Vec<serde_json::Value> {
+        self.diagnostics.iter().map(|diagnostic| diagnostic.to_json(&self.name)).collect()
+    }
+
+    /// Number of errors.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
+    }
+
+    /// Number of warnings.
+    pub fn warnings(&self) -> usize {
+        self.diagnostics.len() - self.errors()
+    }
+}
+
+/// Loads the policy `text`; `name` is the file's name, for messages.
+pub fn load(name: &str, text: &str) -> Loaded {
+    let source = Source::new(text);
+    let mut diagnostics = Diagnostics::default();
+    let policy = match parse::parse(&source) {
+        Ok(root) => syntax::Policy::from_node(&root, &mut diagnostics).map(|file| {
+            let resolved = resolve::resolve(&file, &source, &mut diagnostics);
+            validate::validate(&resolved, &mut diagnostics);
+            resolved.policy
+        }),
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            None
+        }
+    };
+    let policy = policy.filter(|_| !diagnostics.has_errors());
+    Loaded { name: name.to_owned(), policy, diagnostics: diagnostics.finish(&source) }
+}

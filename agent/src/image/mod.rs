@@ -1,0 +1,236 @@
+//! The compiler: a valid policy becomes the tables that the data plane reads.
+//!
+//! Pure: no I/O, no clock, and the same policy gives the same bytes. The structure of the tables is
+//! explained in `docs/adr/0001-lookup.md`.
+
+mod entries;
+mod error;
+mod exact;
+mod families;
+mod index;
+mod nodes;
+mod services;
+mod summary;
+mod tables;
+
+use banchi_common::abi::{
+    Bucket, Bucket6, ConduitRow, Feature, FlowRow, MODE_INHERIT, NodeRow, PREFIX_LENGTHS, PortRow,
+    RULE_CLIENT_MAC, RULE_SERVER_MAC, RelationRow, RuleRow, SETTINGS, ServerRow, ServiceRow, Setting, Tag,
+    VERSION, VIDS,
+};
+
+use crate::policy::model::{Policy, Vlan};
+use entries::Entries;
+pub use error::CompileError;
+pub use summary::{RulePath, RuleSummary, Summary, summarize};
+
+/// Entries that an index may have before the compiler gives up: 8 million, about 160 MB.
+pub const MAX_ENTRIES: usize = 8_000_000;
+
+/// Everything that a generation is made of, but for the numbers of the interfaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Words that become constants of the program.
+    pub settings: [u32; SETTINGS],
+    /// The index.
+    pub index: Vec<Bucket>,
+    /// The index of IPv6 addresses.
+    pub index6: Vec<Bucket6>,
+    /// Classes of ports.
+    pub ports: Vec<PortRow>,
+    /// Classes of server ports; row 0 is none.
+    pub servers: Vec<ServerRow>,
+    /// Sets of services; row 0 is none.
+    pub services: Vec<ServiceRow>,
+    /// Relations; row 0 is none.
+    pub relations: Vec<RelationRow>,
+    /// Hosts and prefixes; row 0 is none.
+    pub nodes: Vec<NodeRow>,
+    /// Pairs of rules that exact tuples lead to; row 0 is none.
+    pub flows: Vec<FlowRow>,
+    /// Rules; row 0 is none.
+    pub rules: Vec<RuleRow>,
+    /// Conduits as the policy has them; row 0 is what belongs to none.
+    pub conduits: Vec<ConduitRow>,
+    /// Names of interfaces. Their position is their place in `zones`.
+    pub interfaces: Vec<String>,
+    /// Zone of each place and VID, from 1; 0 is none. One entry a place where no zone is a VLAN.
+    pub zones: Vec<u32>,
+    /// Entries of the index, by tag.
+    pub entries: Vec<(Tag, usize)>,
+    /// Exact tuples of each rule.
+    pub exact_tuples: Vec<u32>,
+}
+
+impl Image {
+    /// A word of the settings.
+    pub fn setting(&self, setting: Setting) -> u32 {
+        self.settings.get(setting as usize).copied().unwrap_or(0)
+    }
+
+    /// Changes a word of the settings.
+    pub fn set(&mut self, setting: Setting, value: u32) {
+        if let Some(word) = self.settings.get_mut(setting as usize) {
+            *word = value;
+        }
+    }
+
+    fn enable(&mut self, feature: Feature, on: bool) {
+        let features = self.setting(Setting::Features);
+        let bit = feature as u32;
+        self.set(Setting::Features, if on { features | bit } else { features & !bit });
+    }
+}
+
+/// Compiles a policy.
+///
+/// # Errors
+/// Where the policy does not fit the tables: too many prefix lengths, overlapping relations, or sets that
+/// overlap so much that the index would not fit.
+pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
+    let nodes = nodes::Nodes::of(policy)?;
+    let services = services::Services::of(policy)?;
+    let plan = exact::Plan::of(policy, &nodes);
+    let mut entries = Entries::default();
+    nodes.emit(&mut entries);
+    services.emit(&mut entries);
+    services.emit_tables(policy, &nodes, &mut entries);
+    emit_conduits(policy, &mut entries);
+    let service_rows = families::emit(policy, &nodes, &services, &plan, &mut entries)?;
+
+    let (interfaces, zones, double) = zone_table(policy, &mut entries);
+    let mut image = Image {
+        settings: [0; SETTINGS],
+        index: Vec::new(),
+        index6: Vec::new(),
+        ports: services.port_rows(),
+        servers: services.server_rows(),
+        services: service_rows,
+        relations: services.relation_rows(),
+        nodes: nodes.rows(),
+        flows: vec![FlowRow { low_asks: 0, high_asks: 0 }],
+        rules: rule_rows(policy),
+        conduits: conduit_rows(policy),
+        interfaces,
+        zones,
+        entries: Vec::new(),
+        exact_tuples: plan.tuples.clone(),
+    };
+    image.set(Setting::Version, VERSION);
+    index::build6(&mut image, &nodes.entries6());
+    image.set(Setting::EchoClass, services.echo_class);
+    image.set(Setting::SuppressMs, 10_000);
+    image.set(Setting::EventsPerSecond, 1_000);
+    set_prefix_lengths(&mut image, Setting::Prefix4, &nodes.lengths4)?;
+    set_prefix_lengths(&mut image, Setting::Prefix6, &nodes.lengths6)?;
+    image.enable(Feature::Ipv6, nodes.any6());
+    image.enable(Feature::Vlan, policy.zones.iter().any(|zone| zone.vlans.iter().any(|v| *v != Vlan::Untagged)));
+    image.enable(Feature::DoubleVlan, double);
+    image.enable(Feature::Classes, plan.any_classes());
+    image.enable(Feature::Relations, services.any_relations());
+    image.enable(Feature::Mac, policy.assets.iter().any(|asset| asset.mac.is_some()));
+    exact::emit(policy, &nodes, &plan, &mut image, &mut entries)?;
+    image.entries = entries.by_tag();
+    if entries.len() > MAX_ENTRIES {
+        return Err(CompileError::TooLarge { entries: entries.len(), limit: MAX_ENTRIES });
+    }
+    index::build(&mut image, &entries);
+    Ok(image)
+}
+
+fn set_prefix_lengths(image: &mut Image, first: Setting, lengths: &[u8]) -> Result<(), CompileError> {
+    if lengths.len() > PREFIX_LENGTHS {
+        return Err(CompileError::PrefixLengths { found: lengths.len(), limit: PREFIX_LENGTHS });
+    }
+    for (word, length) in image.settings.iter_mut().skip(first as usize).zip(lengths) {
+        *word = u32::from(*length) + 1;
+    }
+    Ok(())
+}
+
+fn rule_rows(policy: &Policy) -> Vec<RuleRow> {
+    let has_mac = |assets: &[usize]| assets.iter().any(|a| policy.assets.get(*a).is_some_and(|a| a.mac.is_some()));
+    let rows = policy.rules.iter().map(|rule| RuleRow {
+        conduit: rule.conduit as u16 + 1,
+        client_zone: rule.client_zone as u16 + 1,
+        server_zone: rule.server_zone as u16 + 1,
+        mode: rule.mode.map_or(MODE_INHERIT, |mode| mode as u8),
+        transport: policy.services.get(rule.service).map_or(0, |service| service.transport as u8),
+        flags: if has_mac(&rule.clients) { RULE_CLIENT_MAC } else { 0 }
+            | if has_mac(&rule.servers) { RULE_SERVER_MAC } else { 0 },
+        reserved: 0,
+    });
+    let none = RuleRow {
+        conduit: 0,
+        client_zone: 0,
+        server_zone: 0,
+        mode: MODE_INHERIT,
+        transport: 0,
+        flags: 0,
+        reserved: 0,
+    };
+    std::iter::once(none).chain(rows).collect()
+}
+
+fn conduit_rows(policy: &Policy) -> Vec<ConduitRow> {
+    std::iter::once(policy.default_mode)
+        .chain(policy.conduits.iter().map(|conduit| conduit.mode))
+        .map(|mode| ConduitRow { mode: mode as u8, by_hand: 0, reserved: [0; 6] })
+        .collect()
+}
+
+/// The conduit of each ordered pair of zones: the one that names it first, in either order.
+fn emit_conduits(policy: &Policy, entries: &mut Entries) {
+    let mut seen = std::collections::BTreeMap::new();
+    for (number, conduit) in (1u32..).zip(&policy.conduits) {
+        let (a, b) = conduit.zones;
+        seen.entry((a, b)).or_insert(number);
+    }
+    for (number, conduit) in (1u32..).zip(&policy.conduits) {
+        let (a, b) = conduit.zones;
+        seen.entry((b, a)).or_insert(number);
+    }
+    for ((from, to), number) in seen {
+        entries.push(Tag::Conduit, (from as u64 + 1) << 32 | (to as u64 + 1), 0, number);
+    }
+}
+
+/// Interfaces by place, zone of each place and VID, and whether some zone is double-tagged.
+fn zone_table(policy: &Policy, entries: &mut Entries) -> (Vec<String>, Vec<u32>, bool) {
+    let mut interfaces: Vec<String> = Vec::new();
+    let mut untagged: Vec<(usize, u32)> = Vec::new();
+    let mut tagged: Vec<(usize, u16, u32)> = Vec::new();
+    let mut double = false;
+    for (number, zone) in (1u32..).zip(&policy.zones) {
+        for name in &zone.interfaces {
+            let place = interfaces.iter().position(|known| known == name).unwrap_or_else(|| {
+                interfaces.push(name.clone());
+                interfaces.len() - 1
+            });
+            if zone.vlans.is_empty() {
+                untagged.push((place, number));
+            }
+            for vlan in &zone.vlans {
+                match vlan {
+                    Vlan::Untagged => untagged.push((place, number)),
+                    Vlan::Tagged(vid) => tagged.push((place, *vid, number)),
+                    Vlan::Double(outer, inner) => {
+                        double = true;
+                        let key = u64::from(*outer) << 32 | u64::from(*inner);
+                        entries.push(Tag::DoubleVlan, key, place as u32 + 1, number);
+                    }
+                }
+            }
+        }
+    }
+    let vlans = double || !tagged.is_empty();
+    let stride = if vlans { VIDS as usize } else { 1 };
+    let mut zones = vec![0; interfaces.len().max(1) * stride];
+    let untagged = untagged.into_iter().map(|(place, zone)| (place, 0, zone));
+    for (place, vid, zone) in untagged.chain(tagged) {
+        if let Some(slot) = zones.get_mut(place * stride + usize::from(vid)) {
+            *slot = zone;
+        }
+    }
+    (interfaces, zones, double)
+}

@@ -1,0 +1,60 @@
+//! Read-only settings of a generation: one array of words that the verifier sees as constants.
+//!
+//! Because they are constants at load time, code that a policy does not need (IPv6, prefixes, double tags)
+//! is removed by the verifier before the program is compiled.
+
+/// How many different prefix lengths a policy may use for each address family.
+pub const PREFIX_LENGTHS: usize = 16;
+
+/// Number of words in the settings array.
+pub const SETTINGS: usize = 64;
+
+/// Index of a word in the settings array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Setting {
+    /// [`super::VERSION`].
+    Version = 0,
+    /// Bits of [`Feature`].
+    Features = 1,
+    /// Buckets of the index.
+    IndexBuckets = 2,
+    /// Seed of the index.
+    IndexSeed = 3,
+    /// Buckets of the IPv6 address index.
+    Index6Buckets = 4,
+    /// Server class of an ICMP echo.
+    EchoClass = 5,
+    /// Milliseconds between two events of one kind about one flow; 0 reports every packet.
+    SuppressMs = 6,
+    /// Events of one reason a second and CPU before they are counted only.
+    EventsPerSecond = 7,
+    /// 1: write each decision to the trace map. For tests and proofs.
+    Trace = 8,
+    /// Seed of the IPv6 address index.
+    Index6Seed = 9,
+    /// First of [`PREFIX_LENGTHS`] words: IPv4 prefix lengths + 1, longest first, 0 ends the list.
+    Prefix4 = 16,
+    /// First of [`PREFIX_LENGTHS`] words: IPv6 prefix lengths + 1, longest first, 0 ends the list.
+    Prefix6 = 32,
+}
+
+/// What a policy uses. What it does not use is compiled out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Feature {
+    /// Some asset or network is IPv6.
+    Ipv6 = 1,
+    /// Some zone is a VLAN.
+    Vlan = 2,
+    /// Some zone is a double-tagged VLAN.
+    DoubleVlan = 4,
+    /// Some rule is too wide for exact tuples.
+    Classes = 8,
+    /// Some service has a port relation that is checked at run time.
+    Relations = 16,
+    /// Some asset has a hardware address.
+    Mac = 32,
+    /// Some rule is an exact tuple.
+    Exact = 64,
+}

@@ -1,0 +1,266 @@
+//! From a packet to a reason, and from a reason to a verdict.
+
+use super::diagnose::diagnose;
+use super::lookup::{Nodes, find_shared, match_flow, node_of};
+use super::tables::{FragmentKey, Tables};
+use crate::abi::{
+    Feature, MODE_INHERIT, Mode, NODE_MAC, RULE_CLIENT_MAC, RULE_SERVER_MAC, RuleRow, Tag, VIDS,
+};
+use crate::reason::{Orientation, Reason, Verdict};
+use crate::wire::{self, Content, FIRST_FRAGMENT, Headers, Packet};
+
+/// Why a packet passes or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Decision {
+    /// The reason.
+    pub reason: Reason,
+    /// Which way it goes through its rule.
+    pub orientation: Orientation,
+    /// Zone that the packet came from, from 1; 0 is none.
+    pub zone: u16,
+    /// Zone of the destination address, from 1; 0 is none or not asked for.
+    pub destination_zone: u16,
+    /// Conduit, from 1; 0 is none.
+    pub conduit: u16,
+    /// Rule that decided, or that fits best, from 1; 0 is none.
+    pub rule: u32,
+}
+
+impl Decision {
+    #[inline(always)]
+    const fn new(reason: Reason, zone: u32) -> Self {
+        Self {
+            reason,
+            orientation: Orientation::None,
+            zone: zone as u16,
+            destination_zone: 0,
+            conduit: 0,
+            rule: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn by_rule(reason: Reason, orientation: Orientation, zone: u32, rule: u32, row: &RuleRow) -> Self {
+        let forward = matches!(orientation, Orientation::Forward);
+        Self {
+            reason,
+            orientation,
+            zone: zone as u16,
+            destination_zone: if forward { row.server_zone } else { row.client_zone },
+            conduit: row.conduit,
+            rule,
+        }
+    }
+}
+
+/// Judges one packet that came in by an interface.
+#[inline(always)]
+pub fn judge<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    interface: u32,
+    headers: &mut Headers,
+) -> Decision {
+    let content = wire::parse(packet, headers);
+    let zone = zone_of(tables, interface, headers);
+    if content == Content::Flow && zone != 0 {
+        let matched = match_flow(tables, headers);
+        if let Some(decision) = admit(packet, tables, headers, zone, matched.forward, matched.back) {
+            if headers.fragment == FIRST_FRAGMENT && decision.reason.passes() {
+                tables.allow_fragments(&FragmentKey::of(headers, zone as u16));
+            }
+            return decision;
+        }
+    }
+    let mut decision = Decision::new(Reason::Malformed, zone);
+    unusual(packet, tables, headers, content, &mut decision);
+    decision
+}
+
+/// The decision of a flow that some rule matches.
+#[inline(always)]
+fn admit<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    zone: u32,
+    forward: u32,
+    back: u32,
+) -> Option<Decision> {
+    let (rule, orientation) = if forward != 0 {
+        (forward, Orientation::Forward)
+    } else if back != 0 {
+        (back, Orientation::Return)
+    } else {
+        return None;
+    };
+    let row = tables.rule(rule)?;
+    let is_forward = matches!(orientation, Orientation::Forward);
+    let (expected, binding) = if is_forward {
+        (row.client_zone, RULE_CLIENT_MAC)
+    } else {
+        (row.server_zone, RULE_SERVER_MAC)
+    };
+    let reason = if zone != u32::from(expected) {
+        Reason::WrongZone
+    } else if row.flags & binding != 0 && !mac_fits(packet, tables, headers) {
+        Reason::MacMismatch
+    } else if !is_forward && headers.is_opening() {
+        Reason::ReversedDirection
+    } else {
+        Reason::Allowed
+    };
+    Some(Decision::by_rule(reason, orientation, zone, rule, row))
+}
+
+/// Everything but a flow that a rule matches. `decision` comes with its zone.
+#[inline(never)]
+fn unusual<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    content: Content,
+    decision: &mut Decision,
+) {
+    let zone = u32::from(decision.zone);
+    if content == Content::Survival && headers.family == 0 {
+        decision.reason = Reason::Survival;
+        return;
+    }
+    if zone == 0 {
+        decision.reason = Reason::UnlistedVlan;
+        return;
+    }
+    decision.reason = match content {
+        Content::Survival => Reason::Survival,
+        Content::Malformed => Reason::Malformed,
+        Content::OtherEthertype => Reason::UnlistedEthertype,
+        Content::Arp | Content::Neighbour => neighbour(packet, tables, headers, content, zone),
+        Content::LaterFragment if tables.fragment_allowed(&FragmentKey::of(headers, zone as u16)) => {
+            Reason::Related
+        }
+        Content::IcmpError if is_related(packet, tables, headers) => Reason::Related,
+        Content::LaterFragment => hosts(packet, tables, headers, decision, Reason::OrphanFragment),
+        Content::IcmpError => hosts(packet, tables, headers, decision, Reason::UnrelatedIcmpError),
+        Content::OtherProtocol => hosts(packet, tables, headers, decision, Reason::UnlistedProtocol),
+        Content::Flow => hosts(packet, tables, headers, decision, Reason::Allowed),
+    };
+}
+
+/// What deviates: the hosts first, then `otherwise`; [`Reason::Allowed`] there asks for a diagnosis of ports.
+#[inline(never)]
+fn hosts<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    decision: &mut Decision,
+    otherwise: Reason,
+) -> Reason {
+    let nodes = Nodes::of(tables, headers);
+    let mac = source_mac(packet).unwrap_or_default();
+    let reason = diagnose(tables, headers, &nodes, decision, otherwise, mac);
+    if decision.conduit == 0 && decision.destination_zone != 0 {
+        let key = u64::from(decision.zone) << 32 | u64::from(decision.destination_zone);
+        decision.conduit = find_shared(tables, Tag::Conduit as u8, key, 0) as u16;
+    }
+    reason
+}
+
+/// The zone of an interface and its tags, from 1; 0 is none.
+#[inline(always)]
+fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
+    if headers.inner_vid != 0 {
+        if !tables.uses(Feature::DoubleVlan) {
+            return 0;
+        }
+        let key = u64::from(headers.outer_vid) << 32 | u64::from(headers.inner_vid);
+        return find_shared(tables, Tag::DoubleVlan as u8, key, interface);
+    }
+    let place = tables.interface(interface);
+    if place == 0 {
+        return 0;
+    }
+    if !tables.uses(Feature::Vlan) {
+        return if headers.outer_vid == 0 { tables.zone(place - 1) } else { 0 };
+    }
+    tables.zone((place - 1) * VIDS + u32::from(headers.outer_vid & 0xfff))
+}
+
+/// Whether an ICMP error quotes a packet of a permitted flow and goes back to its sender.
+#[inline(always)]
+fn is_related<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers) -> bool {
+    let mut inner = Headers::default();
+    if wire::quoted(packet, outer, &mut inner).is_none() || inner.source != outer.destination {
+        return false;
+    }
+    let matched = match_flow(tables, &inner);
+    matched.forward != 0 || matched.back != 0
+}
+
+/// ARP and neighbour discovery pass unless they claim an address of another zone or another device.
+#[inline(always)]
+fn neighbour<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    content: Content,
+    zone: u32,
+) -> Reason {
+    let claim = if content == Content::Arp {
+        wire::arp_claim(packet, headers.l3 as usize)
+    } else {
+        wire::neighbour_claim(packet, headers).map(|address| (address, source_mac(packet).unwrap_or_default()))
+    };
+    let Some((address, mac)) = claim else { return Reason::Malformed };
+    let family = if content == Content::Arp { 4 } else { 6 };
+    let node = node_of(tables, family, address.hi, address.lo);
+    let spoofed = match tables.node(node) {
+        Some(row) if node != 0 => {
+            u32::from(row.zone) != zone
+                || row.flags & NODE_MAC != 0 && (row.mac != mac || source_mac(packet) != Some(mac))
+        }
+        _ => false,
+    };
+    // A probe for a free address claims nothing (RFC 5227); the unspecified address of IPv6 likewise.
+    let claims = address.hi | address.lo != 0;
+    if spoofed && claims { Reason::ArpSpoof } else { Reason::Survival }
+}
+
+/// Whether the source hardware address is the one that the policy binds to the source address, if any.
+#[inline(never)]
+fn mac_fits<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers) -> bool {
+    let node = node_of(tables, headers.family, headers.source.hi, headers.source.lo);
+    match tables.node(node) {
+        Some(row) if node != 0 && row.flags & NODE_MAC != 0 => source_mac(packet) == Some(row.mac),
+        _ => true,
+    }
+}
+
+#[inline(always)]
+fn source_mac<P: Packet>(packet: &P) -> Option<[u8; 6]> {
+    let high = packet.u16(6)?.to_be_bytes();
+    let low = packet.u32(8)?.to_be_bytes();
+    Some([high[0], high[1], low[0], low[1], low[2], low[3]])
+}
+
+/// The verdict on a decision, and the mode that gave it.
+#[inline(always)]
+pub fn verdict<T: Tables>(tables: &T, decision: &Decision) -> (Verdict, Mode) {
+    if decision.reason.passes() {
+        return (Verdict::Pass, Mode::Alert);
+    }
+    let (mut mode, mut by_hand) = (Mode::Alert as u8, 0);
+    if let Some(row) = tables.conduit(u32::from(decision.conduit)) {
+        mode = row.mode;
+        by_hand = row.by_hand;
+    }
+    if by_hand == 0
+        && decision.rule != 0
+        && let Some(row) = tables.rule(decision.rule)
+        && row.mode != MODE_INHERIT
+    {
+        mode = row.mode;
+    }
+    if mode == Mode::Enforce as u8 { (Verdict::Drop, Mode::Enforce) } else { (Verdict::WouldDrop, Mode::Alert) }
+}

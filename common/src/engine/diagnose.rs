@@ -1,0 +1,65 @@
+//! What deviates, where no rule matches: a bounded number of relaxed lookups.
+
+use super::decide::Decision;
+use super::lookup::{Nodes, Question, Strictness, rule_of};
+use super::tables::Tables;
+use crate::abi::{NODE_ASSET, NODE_MAC};
+use crate::reason::Reason;
+use crate::wire::Headers;
+
+/// Finds the first of: unknown source, wrong zone, wrong hardware address, unknown destination,
+/// `otherwise`, and for a flow (`otherwise` is [`Reason::Allowed`]) the field of the nearest rule that
+/// deviates.
+#[inline(always)]
+pub(super) fn diagnose<T: Tables>(
+    tables: &T,
+    headers: &Headers,
+    nodes: &Nodes,
+    decision: &mut Decision,
+    otherwise: Reason,
+    mac: [u8; 6],
+) -> Reason {
+    let mut destination_known = false;
+    if nodes.destination != 0
+        && let Some(row) = tables.node(nodes.destination)
+    {
+        decision.destination_zone = row.zone;
+        destination_known = row.flags & NODE_ASSET != 0;
+    }
+    let source = if nodes.source == 0 { None } else { tables.node(nodes.source) };
+    match source {
+        None => Reason::UnknownSource,
+        Some(row) if row.zone != decision.zone => Reason::WrongZone,
+        Some(row) if row.flags & NODE_ASSET == 0 => Reason::UnknownSource,
+        Some(row) if row.flags & NODE_MAC != 0 && row.mac != mac => Reason::MacMismatch,
+        Some(_) if !destination_known => Reason::UnknownDestination,
+        Some(_) if otherwise == Reason::Allowed => nearest(tables, headers, nodes, decision),
+        Some(_) => otherwise,
+    }
+}
+
+/// The nearest rule: one that fits in all but one field, in a fixed order of fields.
+#[inline(always)]
+fn nearest<T: Tables>(tables: &T, headers: &Headers, nodes: &Nodes, decision: &mut Decision) -> Reason {
+    use {Question as Q, Reason as R, Strictness as S};
+    macro_rules! attempt {
+        ($question:expr, $strictness:expr, $reason:expr) => {
+            let rule = rule_of(tables, headers, nodes, $question, $strictness);
+            if rule != 0
+                && let Some(row) = tables.rule(rule)
+            {
+                decision.rule = rule;
+                decision.conduit = row.conduit;
+                return $reason;
+            }
+        };
+    }
+    attempt!(Q::Forward, S::AnyLink, R::AddressPortMismatch);
+    attempt!(Q::Back, S::AnyLink, R::AddressPortMismatch);
+    attempt!(Q::Forward, S::AnySourcePort, R::SourcePortDeviation);
+    attempt!(Q::Back, S::AnySourcePort, R::SourcePortDeviation);
+    attempt!(Q::Swapped, S::AnySourcePort, R::ReversedDirection);
+    attempt!(Q::Forward, S::AnyService, R::UnlistedService);
+    attempt!(Q::Back, S::AnyService, R::UnlistedService);
+    R::UnlistedPair
+}

@@ -1,0 +1,428 @@
+//! The index, and the match of a flow against the rules.
+
+use super::tables::Tables;
+use crate::abi::{
+    Bucket, FIRST_FAMILY, Feature, PORT_ROWS, PREFIX_LENGTHS, RELATIONS, RelationKind, RelationRow, SLOTS,
+    Setting, Tag, VALUE_BITS, VALUE_MAX,
+};
+use crate::wire::{Address, Headers};
+
+/// Mixes a key of the index. Both halves of the result choose a bucket each.
+#[inline(always)]
+#[must_use]
+pub const fn hash(seed: u32, tag: u8, k0: u64, k1: u32) -> u64 {
+    let mut x = (k0 ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^= x >> 32;
+    x = (x ^ (k1 as u64 | ((tag as u64) << 32)) ^ ((seed as u64) << 40)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 32)
+}
+
+/// Maps a 32-bit hash to `0..range`.
+#[inline(always)]
+#[must_use]
+pub const fn in_range(hash: u32, range: u32) -> u32 {
+    ((hash as u64 * range as u64) >> 32) as u32
+}
+
+/// Value of a key in the index; 0 is absent.
+#[inline(always)]
+pub(super) fn find<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u32 {
+    let mixed = hash(tables.setting(Setting::IndexSeed as usize), tag, k0, k1);
+    let range = tables.setting(Setting::IndexBuckets as usize);
+    if let Some(bucket) = tables.bucket(in_range(mixed as u32, range)) {
+        let found = in_bucket(bucket, tag, k0, k1);
+        if found != 0 {
+            return found;
+        }
+    }
+    match tables.bucket(in_range((mixed >> 32) as u32, range)) {
+        Some(bucket) => in_bucket(bucket, tag, k0, k1),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn in_bucket(bucket: &Bucket, tag: u8, k0: u64, k1: u32) -> u32 {
+    macro_rules! slot {
+        ($slot:literal) => {
+            if bucket.k0[$slot] == k0
+                && bucket.k1[$slot] == k1
+                && bucket.tag_value[$slot] >> VALUE_BITS == tag as u32
+            {
+                return bucket.tag_value[$slot] & VALUE_MAX;
+            }
+        };
+    }
+    const { assert!(SLOTS == 4) };
+    slot!(0);
+    slot!(1);
+    slot!(2);
+    slot!(3);
+    0
+}
+
+/// [`find`], once in the program instead of at every place that calls it.
+#[inline(never)]
+pub(super) fn find_shared<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u32 {
+    find(tables, tag, k0, k1)
+}
+
+/// Bits of an IPv4 prefix.
+#[inline(always)]
+#[must_use]
+pub const fn prefix_mask4(length: u32) -> u32 {
+    if length == 0 { 0 } else { u32::MAX << (32 - (length & 63)) }
+}
+
+/// Bits of an IPv6 prefix, in two words.
+#[inline(always)]
+#[must_use]
+pub const fn prefix_mask6(length: u32) -> (u64, u64) {
+    match length {
+        0 => (0, 0),
+        1..64 => (u64::MAX << (64 - length), 0),
+        64 => (u64::MAX, 0),
+        _ => (u64::MAX, u64::MAX << ((128 - length) & 63)),
+    }
+}
+
+/// The most specific host or prefix that the policy knows for an address; 0 is none.
+#[inline(never)]
+pub(super) fn node_of<T: Tables>(tables: &T, family: u8, hi: u64, lo: u64) -> u32 {
+    if family == 4 {
+        let host = find(tables, Tag::Host4 as u8, lo, 0);
+        if host != 0 {
+            return host;
+        }
+        for at in 0..PREFIX_LENGTHS {
+            let length = tables.setting(Setting::Prefix4 as usize + at);
+            if length == 0 {
+                break;
+            }
+            let masked = lo as u32 & prefix_mask4(length - 1);
+            let node = find_shared(tables, Tag::Prefix4 as u8, u64::from(masked), length);
+            if node != 0 {
+                return node;
+            }
+        }
+        return 0;
+    }
+    if !tables.uses(Feature::Ipv6) {
+        return 0;
+    }
+    let host = find6(tables, hi, lo, 129);
+    if host != 0 {
+        return host;
+    }
+    for at in 0..PREFIX_LENGTHS {
+        let length = tables.setting(Setting::Prefix6 as usize + at);
+        if length == 0 {
+            break;
+        }
+        let (mask_hi, mask_lo) = prefix_mask6(length - 1);
+        let node = find6(tables, hi & mask_hi, lo & mask_lo, length);
+        if node != 0 {
+            return node;
+        }
+    }
+    0
+}
+
+/// Node of an IPv6 address and a prefix length + 1; 0 is absent.
+#[inline(never)]
+fn find6<T: Tables>(tables: &T, hi: u64, lo: u64, length: u32) -> u32 {
+    let mixed = hash6(tables.setting(Setting::Index6Seed as usize), hi, lo, length);
+    let range = tables.setting(Setting::Index6Buckets as usize);
+    macro_rules! try_bucket {
+        ($half:expr) => {
+            if let Some(bucket) = tables.bucket6(in_range($half as u32, range)) {
+                if bucket.hi[0] == hi && bucket.lo[0] == lo && bucket.length[0] == length {
+                    return bucket.node[0];
+                }
+                if bucket.hi[1] == hi && bucket.lo[1] == lo && bucket.length[1] == length {
+                    return bucket.node[1];
+                }
+            }
+        };
+    }
+    try_bucket!(mixed);
+    try_bucket!(mixed >> 32);
+    0
+}
+
+/// Mixes a key of the IPv6 address index.
+#[inline(always)]
+#[must_use]
+pub const fn hash6(seed: u32, hi: u64, lo: u64, length: u32) -> u64 {
+    hash(seed, 0, hi ^ lo.rotate_left(29), length) ^ hash(0, 1, lo, 0)
+}
+
+/// Second field of [`exact_key`]: the source is the lower end.
+pub const LOW_SOURCE: bool = true;
+
+/// Key of an exact tuple: the lower end first, so that both directions find the same entry.
+///
+/// An end is a handle (an IPv4 address, or the node of an IPv6 one) and a port. The last field is
+/// [`LOW_SOURCE`] where the source is the lower end.
+#[inline(always)]
+#[must_use]
+pub const fn exact_key(source: u32, source_port: u16, destination: u32, port: u16) -> (u64, u32, bool) {
+    let from = (source as u64) << 16 | source_port as u64;
+    let to = (destination as u64) << 16 | port as u64;
+    let low_source = from <= to;
+    let (low, high) = if low_source { (from, to) } else { (to, from) };
+    let handles = (low >> 16) << 32 | (high >> 16);
+    let ports = (low as u32 & 0xffff) << 16 | (high as u32 & 0xffff);
+    (handles, ports, low_source == LOW_SOURCE)
+}
+
+/// Rules that a flow matches, from 1; 0 is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Matched {
+    /// The source as client.
+    pub(super) forward: u32,
+    /// The source as server.
+    pub(super) back: u32,
+}
+
+/// Nodes of both addresses of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Nodes {
+    pub(super) source: u32,
+    pub(super) destination: u32,
+}
+
+impl Nodes {
+    #[inline(always)]
+    pub(super) fn of<T: Tables>(tables: &T, headers: &Headers) -> Self {
+        let (from, to) = (headers.source, headers.destination);
+        Self {
+            source: node_of(tables, headers.family, from.hi, from.lo),
+            destination: node_of(tables, headers.family, to.hi, to.lo),
+        }
+    }
+}
+
+/// The rules of a flow: exact tuples first, then classes. An exact tuple is authoritative for both
+/// orientations: the compiler has put the first rule of the file into each.
+#[inline(always)]
+pub(super) fn match_flow<T: Tables>(tables: &T, headers: &Headers) -> Matched {
+    if headers.family == 4 && tables.uses(Feature::Exact) {
+        let (from, to) = (headers.source.lo as u32, headers.destination.lo as u32);
+        if let Some(matched) = match_exact(tables, headers, from, to, 0) {
+            return matched;
+        }
+    }
+    if headers.family != 4 && !tables.uses(Feature::Ipv6)
+        || headers.family == 4 && !tables.uses(Feature::Classes)
+    {
+        return Matched::default();
+    }
+    let nodes = Nodes::of(tables, headers);
+    if nodes.source == 0 || nodes.destination == 0 {
+        return Matched::default();
+    }
+    if headers.family != 4
+        && tables.uses(Feature::Exact)
+        && let Some(matched) = match_exact(tables, headers, nodes.source, nodes.destination, 4)
+    {
+        return matched;
+    }
+    if !tables.uses(Feature::Classes) {
+        return Matched::default();
+    }
+    Matched {
+        forward: rule_of(tables, headers, &nodes, Question::Forward, Strictness::Exact),
+        back: rule_of(tables, headers, &nodes, Question::Back, Strictness::Exact),
+    }
+}
+
+#[inline(always)]
+fn match_exact<T: Tables>(tables: &T, headers: &Headers, from: u32, to: u32, tag: u8) -> Option<Matched> {
+    let (handles, ports, low_source) =
+        exact_key(from, headers.source_port, to, headers.destination_port);
+    let found = find(tables, Tag::Exact as u8 + tag + headers.transport, handles, ports);
+    if found == 0 {
+        return None;
+    }
+    let flow = tables.flow(found)?;
+    Some(if low_source {
+        Matched { forward: flow.low_asks, back: flow.high_asks }
+    } else {
+        Matched { forward: flow.high_asks, back: flow.low_asks }
+    })
+}
+
+/// Who is taken for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Question {
+    /// The source, which asks the destination's port.
+    Forward = 0,
+    /// The destination, which the source answers from its port.
+    Back = 1,
+    /// The destination, but the source asks *its* port: roles exchanged.
+    Swapped = 2,
+}
+
+/// What must fit besides the two hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Strictness {
+    /// Everything.
+    Exact = 0,
+    /// Everything but the relation between the server's port and its address.
+    AnyLink = 1,
+    /// Everything but the client's port.
+    AnySourcePort = 2,
+    /// Nothing else.
+    AnyService = 3,
+}
+
+/// First rule that fits, from 1; 0 is none.
+#[inline(never)]
+pub(super) fn rule_of<T: Tables>(
+    tables: &T,
+    headers: &Headers,
+    nodes: &Nodes,
+    question: Question,
+    strictness: Strictness,
+) -> u32 {
+    let (client, server, address) = if question == Question::Forward {
+        (nodes.source, nodes.destination, &headers.destination)
+    } else {
+        (nodes.destination, nodes.source, &headers.source)
+    };
+    let family = if strictness == Strictness::AnyService {
+        FIRST_FAMILY
+    } else {
+        // Swapped roles: what the source asks is the destination's port, as if that were the server's.
+        let (client_port, port) = if question == Question::Back {
+            (headers.destination_port, headers.source_port)
+        } else {
+            (headers.source_port, headers.destination_port)
+        };
+        family_of(tables, headers, client_port, port, server, address, strictness)
+    };
+    rule_in(tables, family, client, server)
+}
+
+/// First rule of a family between two nodes: pairs that the policy names singly, then classes.
+#[inline(always)]
+fn rule_in<T: Tables>(tables: &T, family: u32, client: u32, server: u32) -> u32 {
+    if family == 0 {
+        return 0;
+    }
+    let rule = find_shared(tables, Tag::Pair as u8, u64::from(client) << 32 | u64::from(server), family);
+    if rule != 0 {
+        return rule;
+    }
+    let client = find_shared(tables, Tag::Client as u8, u64::from(client), family);
+    if client == 0 {
+        return 0;
+    }
+    let server = find_shared(tables, Tag::Server as u8, u64::from(server), family);
+    if server == 0 {
+        return 0;
+    }
+    find_shared(tables, Tag::Classes as u8, u64::from(client) << 32 | u64::from(server), family)
+}
+
+/// The family of rules that a pair of ports belongs to; 0 is none.
+#[inline(always)]
+fn family_of<T: Tables>(
+    tables: &T,
+    headers: &Headers,
+    client_port: u16,
+    port: u16,
+    server: u32,
+    address: &Address,
+    strictness: Strictness,
+) -> u32 {
+    let (client_class, server_class) = classes_of(tables, headers.transport, client_port, port);
+    let Some(row) = tables.server(server_class) else { return 0 };
+    let mut set = row.service;
+    if strictness == Strictness::AnySourcePort {
+        set = row.relaxed;
+    } else if row.by_client != 0 {
+        let key = u64::from(server_class) << 32 | u64::from(client_class);
+        let found = find_shared(tables, Tag::Service as u8, key, 0);
+        if found != 0 {
+            set = found;
+        }
+    }
+    let Some(row) = tables.service(set) else { return 0 };
+    let base = if strictness == Strictness::AnyLink { row.linked } else { row.base };
+    if base == 0 {
+        return 0;
+    }
+    let mut held = 0;
+    if tables.uses(Feature::Relations) {
+        for at in 0..RELATIONS {
+            let number = row.relations[at];
+            if number == 0 {
+                break;
+            }
+            let Some(relation) = tables.relation(u32::from(number)) else { break };
+            let holds = if relation.kind == RelationKind::Same as u8 {
+                client_port == port
+            } else {
+                strictness == Strictness::AnyLink
+                    || link_holds(tables, relation, headers.family, address, server, port)
+            };
+            held |= u32::from(holds) << at;
+        }
+    }
+    base + held
+}
+
+/// Class of a port as a client's, and of another as a server's.
+#[inline(always)]
+fn classes_of<T: Tables>(tables: &T, transport: u8, client_port: u16, port: u16) -> (u32, u32) {
+    if transport > 2 {
+        // Echo: requests go to the echo port; everything else has no class.
+        let echo = client_port == 0 && port == crate::wire::ECHO_PORT;
+        return (0, if echo { tables.setting(Setting::EchoClass as usize) } else { 0 });
+    }
+    let rows = u32::from(transport) * PORT_ROWS;
+    let client = match tables.ports(rows + u32::from(client_port >> 1)) {
+        Some(row) => row.client[usize::from(client_port & 1)],
+        None => 0,
+    };
+    let server = match tables.ports(rows + u32::from(port >> 1)) {
+        Some(row) => row.server[usize::from(port & 1)],
+        None => 0,
+    };
+    (u32::from(client), u32::from(server))
+}
+
+/// Whether a server's port belongs to its address.
+#[inline(always)]
+fn link_holds<T: Tables>(
+    tables: &T,
+    relation: &RelationRow,
+    family: u8,
+    address: &Address,
+    server: u32,
+    port: u16,
+) -> bool {
+    if relation.kind == RelationKind::Table as u8 {
+        let listed = find_shared(tables, Tag::Port as u8, u64::from(server), u32::from(relation.table));
+        return listed == u32::from(port);
+    }
+    let octet = u32::from(relation.octet);
+    let (word, byte) = match (family, octet) {
+        (4, _) => (address.lo, 4u32.wrapping_sub(octet)),
+        (_, 0..=8) => (address.hi, 8u32.wrapping_sub(octet)),
+        _ => (address.lo, 16u32.wrapping_sub(octet)),
+    };
+    let value = (word >> ((byte * 8) & 63)) as u32 & 0xff;
+    u32::from(relation.base) + u32::from(relation.step) * value == u32::from(port)
+}
+
+/// Rules of a flow in forward and in return orientation, from 1; 0 is none. What [`super::judge`] starts
+/// from, for the compiler and for explanations.
+pub fn matching_rules<T: Tables>(tables: &T, headers: &Headers) -> (u32, u32) {
+    let matched = match_flow(tables, headers);
+    (matched.forward, matched.back)
+}

@@ -1,0 +1,13 @@
+//! The decision: one packet, one set of tables, one reason.
+//!
+//! The kernel runs this code over BPF maps, the agent over the same tables in memory (`banchi explain`), so
+//! both say the same. The number of lookups is constant: nothing here loops over rules.
+
+mod decide;
+mod diagnose;
+mod lookup;
+mod tables;
+
+pub use decide::{Decision, judge, verdict};
+pub use lookup::{LOW_SOURCE, exact_key, hash, hash6, in_range, matching_rules, prefix_mask4, prefix_mask6};
+pub use tables::{FragmentKey, Tables};

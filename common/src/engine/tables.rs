@@ -1,0 +1,83 @@
+//! The tables that a decision reads.
+
+use crate::abi::{
+    Bucket, Bucket6, ConduitRow, Feature, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow,
+    ServiceRow, Setting,
+};
+use crate::wire::Headers;
+
+/// Identity of a fragmented packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct FragmentKey {
+    /// Source address.
+    pub source: [u64; 2],
+    /// Destination address.
+    pub destination: [u64; 2],
+    /// Identification.
+    pub id: u32,
+    /// IP protocol.
+    pub protocol: u8,
+    /// IP version.
+    pub family: u8,
+    /// Zone of the source, from 1.
+    pub zone: u16,
+}
+
+impl FragmentKey {
+    /// The key of a packet's fragments.
+    #[inline(always)]
+    #[must_use]
+    pub fn of(headers: &Headers, zone: u16) -> Self {
+        Self {
+            source: [headers.source.hi, headers.source.lo],
+            destination: [headers.destination.hi, headers.destination.lo],
+            id: headers.fragment_id,
+            protocol: headers.protocol,
+            family: headers.family,
+            zone,
+        }
+    }
+}
+
+/// One generation's tables, and the state that decisions share.
+///
+/// Rows are `None` only where an index is out of range, which a consistent image never asks for.
+pub trait Tables {
+    /// A word of the settings.
+    fn setting(&self, at: usize) -> u32;
+    /// A bucket of the index.
+    fn bucket(&self, at: u32) -> Option<&Bucket>;
+    /// A bucket of the IPv6 address index.
+    fn bucket6(&self, at: u32) -> Option<&Bucket6>;
+    /// Classes of two ports.
+    fn ports(&self, at: u32) -> Option<&PortRow>;
+    /// A class of server ports.
+    fn server(&self, at: u32) -> Option<&ServerRow>;
+    /// A set of services.
+    fn service(&self, at: u32) -> Option<&ServiceRow>;
+    /// A relation, from 1.
+    fn relation(&self, at: u32) -> Option<&RelationRow>;
+    /// A node, from 1.
+    fn node(&self, at: u32) -> Option<&NodeRow>;
+    /// A flow, from 1.
+    fn flow(&self, at: u32) -> Option<&FlowRow>;
+    /// A rule, from 1.
+    fn rule(&self, at: u32) -> Option<&RuleRow>;
+    /// A conduit, from 1; 0 is what belongs to none.
+    fn conduit(&self, at: u32) -> Option<&ConduitRow>;
+    /// Place of an interface in the zone table, from 1; 0 is none.
+    fn interface(&self, index: u32) -> u32;
+    /// Zone at a place of the zone table; 0 is none.
+    fn zone(&self, at: u32) -> u32;
+    /// Whether the first fragment of a packet was allowed.
+    fn fragment_allowed(&self, key: &FragmentKey) -> bool;
+    /// Notes that the first fragment of a packet was allowed.
+    fn allow_fragments(&self, key: &FragmentKey);
+
+    /// Whether the policy uses a feature.
+    #[inline(always)]
+    fn uses(&self, feature: Feature) -> bool {
+        self.setting(Setting::Features as usize) & feature as u32 != 0
+    }
+}

@@ -1,0 +1,108 @@
+//! Ethernet II, up to two VLAN tags (IEEE 802.1Q, 802.1ad), and the EtherTypes that keep a network alive.
+
+use super::{Content, Headers, Packet};
+
+/// Offset of the EtherType.
+const TYPE: usize = 12;
+/// Length of a tag.
+const TAG: usize = 4;
+/// Length of the header without tags.
+const HEADER: usize = 14;
+
+/// EtherTypes that the parser knows.
+pub mod ethertype {
+    /// Internet Protocol version 4.
+    pub const IPV4: u16 = 0x0800;
+    /// Address Resolution Protocol.
+    pub const ARP: u16 = 0x0806;
+    /// Customer VLAN tag.
+    pub const VLAN: u16 = 0x8100;
+    /// Internet Protocol version 6.
+    pub const IPV6: u16 = 0x86dd;
+    /// Service VLAN tag.
+    pub const SERVICE_VLAN: u16 = 0x88a8;
+    /// Older service VLAN tag.
+    pub const OLD_SERVICE_VLAN: u16 = 0x9100;
+    /// Below this value the field is a length, and LLC follows.
+    pub const FIRST: u16 = 0x0600;
+}
+
+macro_rules! survival {
+    ($( $value:literal $name:literal )+) => {
+        /// EtherTypes that always pass, with their names.
+        pub const SURVIVAL_ETHERTYPES: &[SurvivalEthertype] =
+            &[ $( SurvivalEthertype { value: $value, name: $name } ),+ ];
+        #[inline(always)]
+        const fn survives(ethertype: u16) -> bool { matches!(ethertype, $( $value )|+) }
+    };
+}
+
+/// An EtherType that always passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SurvivalEthertype {
+    /// Its number.
+    pub value: u16,
+    /// What it is.
+    pub name: &'static str,
+}
+
+survival! {
+    0x80e1 "DLR, the ring protocol of EtherNet/IP"
+    0x8808 "pause frames"
+    0x8809 "slow protocols (LACP)"
+    0x888e "EAPOL, port authentication"
+    0x88cc "LLDP, link layer discovery"
+    0x88e3 "MRP, media redundancy"
+    0x88f7 "PTP, precision time"
+    0x88fb "PRP and HSR supervision"
+    0x892f "HSR, seamless redundancy"
+    0x9000 "loop detection"
+}
+
+/// Reads addresses, tags and type. Yields the offset of what follows.
+#[inline(always)]
+pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers) -> Option<usize> {
+    let mut kind = packet.u16(TYPE)?;
+    let mut next = HEADER;
+    if is_tag(kind) {
+        let outer = packet.u16(next)? & 0x0fff;
+        kind = packet.u16(next + 2)?;
+        next += TAG;
+        headers.outer_vid = outer;
+        if is_tag(kind) {
+            let inner = packet.u16(next)? & 0x0fff;
+            kind = packet.u16(next + 2)?;
+            next += TAG;
+            // VID 0 marks priority only: the other tag names the VLAN.
+            if outer == 0 {
+                headers.outer_vid = inner;
+            } else {
+                headers.inner_vid = inner;
+            }
+        }
+    }
+    headers.ethertype = kind;
+    Some(next)
+}
+
+#[inline(always)]
+const fn is_tag(kind: u16) -> bool {
+    matches!(kind, ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN)
+}
+
+/// What a frame is that carries neither IP nor ARP.
+#[inline(always)]
+pub(super) fn other<P: Packet>(packet: &P, kind: u16, l3: usize) -> Content {
+    let alive = if kind < ethertype::FIRST { llc_survives(packet, l3) } else { survives(kind) };
+    if alive { Content::Survival } else { Content::OtherEthertype }
+}
+
+/// Spanning tree (DSAP 0x42), and Cisco's discovery and spanning tree over SNAP.
+#[inline(always)]
+fn llc_survives<P: Packet>(packet: &P, l3: usize) -> bool {
+    match packet.u16(l3) {
+        Some(0x4242) => true,
+        Some(0xaaaa) => matches!(packet.u32(l3 + 4), Some(0x000c_2000 | 0x000c_010b)),
+        _ => false,
+    }
+}

@@ -1,0 +1,52 @@
+//! Ports and lengths of TCP (RFC 9293), UDP (RFC 768) and SCTP (RFC 9260).
+
+use super::ipv4::protocol;
+use super::{Content, FIRST_FRAGMENT, Headers, Packet};
+use crate::abi::Transport;
+
+const TCP_HEADER: usize = 20;
+const TCP_OFFSET: usize = 12;
+const TCP_FLAGS: usize = 13;
+const UDP_HEADER: usize = 8;
+const UDP_LENGTH: usize = 4;
+const SCTP_HEADER: usize = 12;
+
+/// TCP flag: opens a connection.
+pub(crate) const SYN: u8 = 0x02;
+/// TCP flag: acknowledges.
+pub(crate) const ACK: u8 = 0x10;
+
+#[inline(always)]
+pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers, l4: usize) -> Option<Content> {
+    let room = (headers.end as usize).wrapping_sub(l4);
+    let (transport, header) = match headers.protocol {
+        protocol::TCP => (Transport::Tcp, TCP_HEADER),
+        protocol::UDP => (Transport::Udp, UDP_HEADER),
+        protocol::SCTP => (Transport::Sctp, SCTP_HEADER),
+        _ => return Some(Content::OtherProtocol),
+    };
+    if room < header {
+        return Some(Content::Malformed);
+    }
+    let ports = packet.u32(l4)?;
+    match transport {
+        Transport::Tcp => {
+            let offset = usize::from(packet.u8(l4 + TCP_OFFSET)? >> 4) * 4;
+            if offset < TCP_HEADER || offset > room && headers.fragment != FIRST_FRAGMENT {
+                return Some(Content::Malformed);
+            }
+            headers.tcp_flags = packet.u8(l4 + TCP_FLAGS)?;
+        }
+        Transport::Udp => {
+            let length = usize::from(packet.u16(l4 + UDP_LENGTH)?);
+            if length < UDP_HEADER || length > room && headers.fragment != FIRST_FRAGMENT {
+                return Some(Content::Malformed);
+            }
+        }
+        Transport::Sctp | Transport::Icmp => {}
+    }
+    headers.transport = transport as u8;
+    headers.source_port = (ports >> 16) as u16;
+    headers.destination_port = ports as u16;
+    Some(Content::Flow)
+}

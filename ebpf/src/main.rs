@@ -1,0 +1,65 @@
+//! The data plane: every packet of every zone interface goes through [`banchi`].
+//!
+//! What a packet *means* is decided in `banchi_common::engine`, the same code that the agent runs over the
+//! same tables. Here is only what the kernel adds: packet access ([`packet`]), maps ([`maps`]), counters and
+//! events ([`report`]).
+
+#![no_std]
+#![no_main]
+
+mod maps;
+mod packet;
+mod report;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::debug;
+use banchi_common::abi::Setting;
+use banchi_common::engine::{Tables as _, judge, verdict};
+use banchi_common::reason::Verdict;
+use banchi_common::wire::Headers;
+
+use crate::maps::Maps;
+use crate::packet::Frame;
+
+/// Judges a packet, counts and reports it, and carries the verdict out.
+#[xdp]
+pub fn banchi(ctx: XdpContext) -> u32 {
+    let frame = Frame::of(&ctx);
+    let mut headers = Headers::default();
+    let decision = judge(&frame, &Maps, frame.interface(), &mut headers);
+    let (verdict, mode) = verdict(&Maps, &decision);
+    let length = frame.wire_length();
+    report::count(&decision, length);
+    if !decision.reason.passes() {
+        report::report(&ctx, &headers, &decision, verdict, mode, length, frame.interface());
+    }
+    if Maps.setting(Setting::Trace as usize) != 0 {
+        report::trace(&decision, verdict, mode);
+        debug!(
+            &ctx,
+            "{} bytes: reason {} verdict {} rule {}",
+            length,
+            decision.reason as u8,
+            verdict as u8,
+            decision.rule
+        );
+    }
+    match verdict {
+        Verdict::Pass | Verdict::WouldDrop => XDP_PASS,
+        Verdict::Drop => XDP_DROP,
+    }
+}
+
+/// Never called: nothing in the data plane panics. The linker wants it all the same.
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Helpers such as `bpf_ktime_get_ns` are for programs that are compatible with the GPL.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,136 @@
+//! Every map. The sizes here are placeholders: the agent sets them when it loads a policy.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, LruHashMap, LruPerCpuHashMap, PerCpuArray, RingBuf};
+use banchi_common::abi::{
+    Bucket, Bucket6, ConduitRow, Counter, FlowRow, NodeRow, PortRow, RelationRow, Reports, RuleRow, SETTINGS as WORDS,
+    ServerRow, ServiceRow, SuppressKey, Suppressed, Trace,
+};
+use banchi_common::engine::{FragmentKey, Tables};
+
+/// Page-aligned values, so that a bucket is one cache line.
+const MMAPABLE: u32 = 1 << 10;
+
+/// Settings of the generation, constant for the verifier.
+#[unsafe(no_mangle)]
+static SETTINGS: [u32; WORDS] = [0; WORDS];
+
+#[map]
+static INDEX: Array<Bucket> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static INDEX6: Array<Bucket6> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static PORTS: Array<PortRow> = Array::with_max_entries(1, 0);
+#[map]
+static SERVERS: Array<ServerRow> = Array::with_max_entries(1, 0);
+#[map]
+static SERVICES: Array<ServiceRow> = Array::with_max_entries(1, 0);
+#[map]
+static RELATIONS: Array<RelationRow> = Array::with_max_entries(1, 0);
+#[map]
+static NODES: Array<NodeRow> = Array::with_max_entries(1, 0);
+#[map]
+static FLOWS: Array<FlowRow> = Array::with_max_entries(1, 0);
+#[map]
+static RULES: Array<RuleRow> = Array::with_max_entries(1, 0);
+#[map]
+static CONDUITS: Array<ConduitRow> = Array::with_max_entries(1, 0);
+#[map]
+static INTERFACES: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+static ZONES: Array<u32> = Array::with_max_entries(1, 0);
+
+/// First fragments that were allowed.
+#[map]
+static FRAGMENTS: LruHashMap<FragmentKey, u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// Flows and reasons that were reported lately. A value for each CPU: no two write the same one.
+#[map]
+pub static SUPPRESS: LruPerCpuHashMap<SuppressKey, Suppressed> = LruPerCpuHashMap::with_max_entries(16384, 0);
+/// Reports for the agent.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+/// Packets of each rule: row 2 * rule is forward, the next is return.
+#[map]
+pub static RULE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
+/// Packets of each conduit and reason: row 32 * conduit + reason.
+#[map]
+pub static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
+/// What became of the reports of each reason.
+#[map]
+pub static REPORTS: PerCpuArray<Reports> = PerCpuArray::with_max_entries(32, 0);
+/// The last decision of each CPU, where [`banchi_common::abi::Setting::Trace`] is set.
+#[map]
+pub static TRACE: PerCpuArray<Trace> = PerCpuArray::with_max_entries(1, 0);
+
+/// The maps of this program as the tables of the engine.
+pub struct Maps;
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn setting(&self, at: usize) -> u32 {
+        if at >= WORDS {
+            return 0;
+        }
+        // SAFETY: the index is below the length. Volatile, because the loader replaces the value that the
+        // compiler sees.
+        unsafe { (&raw const SETTINGS).cast::<u32>().add(at).read_volatile() }
+    }
+    #[inline(always)]
+    fn bucket(&self, at: u32) -> Option<&Bucket> {
+        INDEX.get(at)
+    }
+    #[inline(always)]
+    fn bucket6(&self, at: u32) -> Option<&Bucket6> {
+        INDEX6.get(at)
+    }
+    #[inline(always)]
+    fn ports(&self, at: u32) -> Option<&PortRow> {
+        PORTS.get(at)
+    }
+    #[inline(always)]
+    fn server(&self, at: u32) -> Option<&ServerRow> {
+        SERVERS.get(at)
+    }
+    #[inline(always)]
+    fn service(&self, at: u32) -> Option<&ServiceRow> {
+        SERVICES.get(at)
+    }
+    #[inline(always)]
+    fn relation(&self, at: u32) -> Option<&RelationRow> {
+        RELATIONS.get(at)
+    }
+    #[inline(always)]
+    fn node(&self, at: u32) -> Option<&NodeRow> {
+        NODES.get(at)
+    }
+    #[inline(always)]
+    fn flow(&self, at: u32) -> Option<&FlowRow> {
+        FLOWS.get(at)
+    }
+    #[inline(always)]
+    fn rule(&self, at: u32) -> Option<&RuleRow> {
+        RULES.get(at)
+    }
+    #[inline(always)]
+    fn conduit(&self, at: u32) -> Option<&ConduitRow> {
+        CONDUITS.get(at)
+    }
+    #[inline(always)]
+    fn interface(&self, index: u32) -> u32 {
+        INTERFACES.get(index).copied().unwrap_or(0)
+    }
+    #[inline(always)]
+    fn zone(&self, at: u32) -> u32 {
+        ZONES.get(at).copied().unwrap_or(0)
+    }
+    #[inline(always)]
+    fn fragment_allowed(&self, key: &FragmentKey) -> bool {
+        FRAGMENTS.get_ptr(key).is_some()
+    }
+    #[inline(always)]
+    fn allow_fragments(&self, key: &FragmentKey) {
+        // A full table evicts its oldest entry; there is nothing to do about an error.
+        let _ = FRAGMENTS.insert(key, 1, 0);
+    }
+}

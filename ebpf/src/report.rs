@@ -1,0 +1,173 @@
+//! Counters and events.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_xdp_load_bytes};
+use aya_ebpf::programs::XdpContext;
+use banchi_common::abi::{
+    CAPTURE, Counter, Event, EventKind, Mode, Reports, Setting, SuppressKey, Suppressed, Trace,
+};
+use banchi_common::engine::{Decision, Tables as _};
+use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
+use banchi_common::wire::Headers;
+
+use crate::maps::{EVENTS, Maps, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
+
+const NANOS: u64 = 1_000_000_000;
+
+/// Counts a packet: an allowed one with its rule, any other with its conduit and reason.
+#[inline(always)]
+pub fn count(decision: &Decision, length: u32) {
+    let counter = if decision.reason == Reason::Allowed {
+        let back = u32::from(decision.orientation == Orientation::Return);
+        RULE_COUNTERS.get_ptr_mut(decision.rule * 2 + back)
+    } else {
+        REASON_COUNTERS.get_ptr_mut(u32::from(decision.conduit) * REASON_ROWS as u32 + decision.reason as u32)
+    };
+    if let Some(counter) = counter {
+        // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
+        let counter: &mut Counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += u64::from(length);
+        // SAFETY: reads a clock.
+        counter.last_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    }
+}
+
+/// Sends an event, unless it repeats one that was sent lately.
+#[inline(always)]
+pub fn report(
+    ctx: &XdpContext,
+    headers: &Headers,
+    decision: &Decision,
+    verdict: Verdict,
+    mode: Mode,
+    length: u32,
+    interface: u32,
+) {
+    let Some(reports) = REPORTS.get_ptr_mut(decision.reason as u32) else { return };
+    // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
+    let reports = unsafe { &mut *reports };
+    // SAFETY: reads a clock.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let window = u64::from(Maps.setting(Setting::SuppressMs as usize)) * 1_000_000;
+    let key = key_of(headers, decision, verdict);
+    let mut repeats = 0;
+    let known = if window == 0 { None } else { SUPPRESS.get_ptr_mut(&key) };
+    if let Some(entry) = known {
+        // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
+        let entry: &mut Suppressed = unsafe { &mut *entry };
+        if now.wrapping_sub(entry.reported_ns) < window || over_rate(reports, now) {
+            entry.repeats += 1;
+            reports.suppressed += 1;
+            return;
+        }
+        repeats = entry.repeats;
+        *entry = Suppressed { reported_ns: now, repeats: 0 };
+    } else {
+        if over_rate(reports, now) {
+            reports.limited += 1;
+            return;
+        }
+        if window != 0 {
+            // A full table evicts its oldest entry; there is nothing to do about an error.
+            let _ = SUPPRESS.insert(&key, Suppressed { reported_ns: now, repeats: 0 }, 0);
+        }
+    }
+    let Some(mut room) = EVENTS.reserve::<Event>(0) else {
+        reports.lost += 1;
+        return;
+    };
+    let event = room.as_mut_ptr();
+    let captured = if length > CAPTURE as u32 { CAPTURE as u32 } else { length };
+    // SAFETY: the reserved record is as large as an event and ours until it is submitted; the helper writes
+    // at most `captured` bytes, which `data` has room for.
+    let copied = unsafe {
+        event.write(Event {
+            time_ns: now,
+            source: [headers.source.hi, headers.source.lo],
+            destination: [headers.destination.hi, headers.destination.lo],
+            repeats,
+            interface,
+            rule: decision.rule,
+            length,
+            generation: 0,
+            source_port: headers.source_port,
+            destination_port: headers.destination_port,
+            ethertype: headers.ethertype,
+            outer_vid: headers.outer_vid,
+            inner_vid: headers.inner_vid,
+            conduit: decision.conduit,
+            zone: decision.zone,
+            destination_zone: decision.destination_zone,
+            kind: EventKind::Deviation as u8,
+            reason: decision.reason as u8,
+            verdict: verdict as u8,
+            mode: mode as u8,
+            family: headers.family,
+            protocol: headers.protocol,
+            captured: 0,
+            data: [0; CAPTURE],
+        });
+        bpf_xdp_load_bytes(ctx.as_ptr().cast(), 0, (&raw mut (*event).data).cast(), captured)
+    };
+    if copied == 0 {
+        // SAFETY: as above.
+        unsafe { (*event).captured = captured as u16 };
+    }
+    room.submit(0);
+    reports.sent += 1;
+}
+
+/// The flow without its noise. A client's port is noise; a server's port that does not belong to its
+/// address is not.
+#[inline(always)]
+fn key_of(headers: &Headers, decision: &Decision, verdict: Verdict) -> SuppressKey {
+    let telling = decision.reason == Reason::AddressPortMismatch;
+    SuppressKey {
+        source: [headers.source.hi, headers.source.lo],
+        destination: [headers.destination.hi, headers.destination.lo],
+        source_port: if telling { headers.source_port } else { 0 },
+        destination_port: headers.destination_port,
+        ethertype: headers.ethertype,
+        zone: decision.zone,
+        protocol: headers.protocol,
+        reason: decision.reason as u8,
+        verdict: verdict as u8,
+        reserved: [0; 5],
+    }
+}
+
+/// Whether a reason has used up its events of this second. One reason's flood leaves the others their room.
+#[inline(always)]
+fn over_rate(reports: &mut Reports, now: u64) -> bool {
+    let limit = u64::from(Maps.setting(Setting::EventsPerSecond as usize));
+    if limit == 0 {
+        return false;
+    }
+    let second = now / NANOS;
+    if reports.second != second {
+        reports.second = second;
+        reports.in_second = 0;
+    }
+    reports.in_second += 1;
+    reports.in_second > limit
+}
+
+/// Leaves the decision where a test can read it.
+#[inline(always)]
+pub fn trace(decision: &Decision, verdict: Verdict, mode: Mode) {
+    if let Some(trace) = TRACE.get_ptr_mut(0) {
+        // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
+        let trace: &mut Trace = unsafe { &mut *trace };
+        *trace = Trace {
+            rule: decision.rule,
+            conduit: decision.conduit,
+            zone: decision.zone,
+            reason: decision.reason as u8,
+            verdict: verdict as u8,
+            orientation: decision.orientation as u8,
+            mode: mode as u8,
+            count: trace.count + 1,
+        };
+    }
+}
