@@ -1,1 +1,25 @@
 //! The lab: namespaces, packets and real clients for the tests of banchi.
+//!
+//! - [`lab`] builds a plant out of network namespaces: a gateway, zones, hosts; gone again when it is dropped.
+//! - [`packet`] builds frames byte by byte, correct ones and wrong ones.
+//! - [`plant`] is the plant that the demo and most tests take place in.
+//! - [`traffic`] speaks the four port idioms with plain sockets.
+//! - [`peers`] runs real protocol stacks (pymodbus, bacpypes3) as clients and servers.
+//!
+//! Everything that waits waits for an event and has a deadline; nothing here sleeps for a fixed time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a broken expectation should stop the test right where it is"
+)]
+
+mod endpoint;
+pub mod lab;
+pub mod packet;
+pub mod peers;
+pub mod plant;
+pub mod traffic;
+
+pub use endpoint::Endpoint;
