@@ -1,2 +1,7 @@
 //! The `banchi` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    banchi::cli::main()
+}

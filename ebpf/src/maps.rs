@@ -3,8 +3,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, LruPerCpuHashMap, PerCpuArray, RingBuf};
 use banchi_common::abi::{
-    Bucket, Bucket6, ConduitRow, Counter, FlowRow, NodeRow, PortRow, RelationRow, Reports, RuleRow, SETTINGS as WORDS,
-    ServerRow, ServiceRow, SuppressKey, Suppressed, Trace,
+    Bucket, Bucket6, ConduitRow, Counter, FlowRow, NodeRow, PortRow, RelationRow, Reports, RuleRow,
+    SETTINGS as WORDS, ServerRow, ServiceRow, SuppressKey, Suppressed, Trace,
 };
 use banchi_common::engine::{Decision, FragmentKey, Question, Tables};
 use banchi_common::wire::Headers;

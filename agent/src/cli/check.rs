@@ -11,20 +11,20 @@ use crate::policy::{self, Loaded};
 ///
 /// Exit code 0: no error. 1: errors, or warnings with --deny-warnings. 2: the file cannot be read.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The policy file; `-` reads standard input.
     #[arg(default_value = "/etc/banchi/policy.yaml")]
-    pub policy: PathBuf,
+    policy: PathBuf,
     /// One JSON document instead of text.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Fail on warnings too.
     #[arg(long)]
-    pub deny_warnings: bool,
+    deny_warnings: bool,
 }
 
 /// Runs the verb.
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let name = args.policy.display().to_string();
     let text = match read(&args.policy) {
         Ok(text) => text,

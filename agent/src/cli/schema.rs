@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 /// Prints the JSON Schema of policy files, for editors.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Runs the verb.
-pub fn run(_args: &Args) -> ExitCode {
+pub(super) fn run(_args: &Args) -> ExitCode {
     match writeln!(std::io::stdout(), "{:#}", crate::policy::schema::schema()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

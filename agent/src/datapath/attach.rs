@@ -36,7 +36,9 @@ impl Datapath {
             ProgramError::XdpError(aya::programs::xdp::XdpError::NetlinkError(error)) => {
                 io::Error::other(chain(&error))
             }
-            other => return Err(DatapathError::other(format!("attach to {}", interface.name), chain(&other))),
+            other => {
+                return Err(DatapathError::other(format!("attach to {}", interface.name), chain(&other)));
+            }
         };
         if let Some(holder) = holder(&interface.name) {
             return Err(DatapathError::HookTaken { interface: interface.name.clone(), holder });
@@ -45,7 +47,11 @@ impl Datapath {
             let holder = "unknown; see `bpftool net`".to_owned();
             return Err(DatapathError::HookTaken { interface: interface.name.clone(), holder });
         }
-        Err(DatapathError::Driver { interface: interface.name.clone(), driver: interface.driver.clone(), cause })
+        Err(DatapathError::Driver {
+            interface: interface.name.clone(),
+            driver: interface.driver.clone(),
+            cause,
+        })
     }
 }
 

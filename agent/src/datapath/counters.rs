@@ -46,8 +46,8 @@ impl Datapath {
         let by_rule =
             (1..self.rules).map(|rule| Ok((sum(rule * 2)?, sum(rule * 2 + 1)?))).collect::<Result<_, _>>()?;
 
-        let reasons: PerCpuArray<_, Row<Counter>> =
-            PerCpuArray::try_from(self.map("REASON_COUNTERS")?).map_err(|e| writing("REASON_COUNTERS", &e))?;
+        let reasons: PerCpuArray<_, Row<Counter>> = PerCpuArray::try_from(self.map("REASON_COUNTERS")?)
+            .map_err(|e| writing("REASON_COUNTERS", &e))?;
         let mut by_conduit = Vec::new();
         for conduit in 0..self.conduits {
             let mut counts = Vec::new();

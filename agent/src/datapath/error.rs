@@ -27,7 +27,9 @@ pub enum DatapathError {
         available: String,
     },
     /// An interface has a number that the tables have no room for.
-    #[error("interface `{interface}` has index {index}, and the data plane has room up to {limit}: restart the gateway's network")]
+    #[error(
+        "interface `{interface}` has index {index}, and the data plane has room up to {limit}: restart the gateway's network"
+    )]
     InterfaceIndex {
         /// Interface.
         interface: String,
@@ -81,7 +83,9 @@ pub enum DatapathError {
         holder: String,
     },
     /// The verifier refused the program: a defect of banchi.
-    #[error("the kernel's verifier refused the data plane; please report this with the kernel's release\n{log}")]
+    #[error(
+        "the kernel's verifier refused the data plane; please report this with the kernel's release\n{log}"
+    )]
     Verifier {
         /// The end of the verifier's log.
         log: String,

@@ -115,7 +115,6 @@ impl Datapath {
         for (place, index) in (1u32..).zip(indices) {
             places.set(*index, Row(place), 0).map_err(|e| writing("INTERFACES", &e))?;
         }
-        drop(places);
 
         let mut datapath =
             Self { ebpf, rules: image.rules.len() as u32, conduits: image.conduits.len() as u32 };
@@ -215,11 +214,7 @@ fn array<'a, T: bytemuck::Pod>(
 }
 
 /// Writes the rows that are not zero: the others are zero already.
-fn fill<T: bytemuck::Pod + PartialEq>(
-    ebpf: &mut Ebpf,
-    name: &str,
-    rows: &[T],
-) -> Result<(), DatapathError> {
+fn fill<T: bytemuck::Pod + PartialEq>(ebpf: &mut Ebpf, name: &str, rows: &[T]) -> Result<(), DatapathError> {
     let mut array = array::<T>(ebpf, name)?;
     let zero = T::zeroed();
     for (at, row) in (0u32..).zip(rows) {

@@ -7,6 +7,7 @@ mod counters;
 mod error;
 mod load;
 mod preflight;
+mod repeats;
 mod testrun;
 
 pub use attach::XdpMode;

@@ -51,7 +51,7 @@ fn capabilities() -> Result<(), DatapathError> {
     let has = |number: u32| effective >> number & 1 == 1;
     let missing: Vec<&str> = CAPABILITIES
         .iter()
-        .filter(|(number, _)| !has(*number) && !(has(SYS_ADMIN) && *number != 12))
+        .filter(|(number, _)| !(has(*number) || has(SYS_ADMIN) && *number != 12))
         .map(|(_, name)| *name)
         .collect();
     if missing.is_empty() {
@@ -75,7 +75,7 @@ fn kernel() -> Result<(), DatapathError> {
 }
 
 fn bpffs() -> Result<(), DatapathError> {
-    let is_bpffs = rustix::fs::statfs(BPFFS).is_ok_and(|fs| fs.f_type as i64 & 0xffff_ffff == BPFFS_MAGIC);
+    let is_bpffs = rustix::fs::statfs(BPFFS).is_ok_and(|fs| fs.f_type & 0xffff_ffff == BPFFS_MAGIC);
     if is_bpffs { Ok(()) } else { Err(DatapathError::NoBpffs { path: BPFFS.into() }) }
 }
 

@@ -50,7 +50,8 @@ impl Datapath {
             .map_err(|e| DatapathError::other("run a packet through the program", super::load::chain(&e)))?;
         let after = self.traces()?;
         let trace = after.iter().zip(&before).find(|(now, then)| now.count != then.count).map(|(now, _)| now);
-        let trace = trace.ok_or_else(|| DatapathError::other("read the trace", "it was loaded without one"))?;
+        let trace =
+            trace.ok_or_else(|| DatapathError::other("read the trace", "it was loaded without one"))?;
         let unknown = || DatapathError::other("read the trace", format!("it makes no sense: {trace:?}"));
         Ok(Outcome {
             dropped: result.return_value == XDP_DROP,

@@ -31,8 +31,7 @@ impl Entries {
     /// Number of entries of each tag.
     pub(super) fn by_tag(&self) -> Vec<(Tag, usize)> {
         use Tag::{Classes, Client, Conduit, DoubleVlan, Exact, Host4, Pair, Port, Prefix4, Server, Service};
-        let tags =
-            [Host4, Prefix4, Service, Pair, Client, Server, Classes, Port, Conduit, DoubleVlan, Exact];
+        let tags = [Host4, Prefix4, Service, Pair, Client, Server, Classes, Port, Conduit, DoubleVlan, Exact];
         let mut counts = tags.map(|tag| (tag, 0));
         for entry in &self.all {
             let tag = entry.tag.min(Exact as u8);

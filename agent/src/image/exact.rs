@@ -24,9 +24,10 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn of(policy: &Policy, nodes: &Nodes) -> Self {
-        let tuples = policy.rules.iter().map(|rule| {
-            tuples_of(policy, nodes, rule).map_or(0, |tuples| tuples.len() as u32)
-        });
+        let tuples = policy
+            .rules
+            .iter()
+            .map(|rule| tuples_of(policy, nodes, rule).map_or(0, |tuples| tuples.len() as u32));
         Self { tuples: tuples.collect() }
     }
 
@@ -146,7 +147,8 @@ pub(super) fn emit(
     let mut at = 0;
     while let Some((tag, k0, k1, ..)) = found.get(at).copied() {
         let mut merged = FlowRow { low_asks: 0, high_asks: 0 };
-        while let Some((.., flow, _)) = found.get(at).filter(|next| (next.0, next.1, next.2) == (tag, k0, k1)) {
+        while let Some((.., flow, _)) = found.get(at).filter(|next| (next.0, next.1, next.2) == (tag, k0, k1))
+        {
             merged.low_asks = first_of(merged.low_asks, flow.low_asks);
             merged.high_asks = first_of(merged.high_asks, flow.high_asks);
             at += 1;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use banchi_common::abi::{FIRST_FAMILY, RELATIONS, ServiceRow, Tag};
 
+use super::MAX_ENTRIES;
 use super::entries::Entries;
 use super::error::CompileError;
 use super::exact::Plan;
 use super::nodes::Nodes;
 use super::services::{Services, Set};
-use super::MAX_ENTRIES;
 use crate::policy::model::{Policy, ServiceId};
 
 /// A rule between at most this many pairs of nodes is listed pair by pair.
@@ -76,7 +76,8 @@ pub(super) fn emit(
                 fitting.retain(|rule| {
                     let service = policy.rules.get(*rule).map(|rule| rule.service);
                     let mut carried = set.relations.iter().filter(|relation| services.is_link(**relation));
-                    service.is_some_and(|service| carried.any(|relation| services.carries(service, *relation)))
+                    service
+                        .is_some_and(|service| carried.any(|relation| services.carries(service, *relation)))
                 });
                 emit_family(&rules, family, &fitting, entries)?;
             }
@@ -110,9 +111,8 @@ fn emit_family(
     entries: &mut Entries,
 ) -> Result<(), CompileError> {
     let empty = Vec::new();
-    let sides = |rule: usize| {
-        (rules.clients.get(rule).unwrap_or(&empty), rules.servers.get(rule).unwrap_or(&empty))
-    };
+    let sides =
+        |rule: usize| (rules.clients.get(rule).unwrap_or(&empty), rules.servers.get(rule).unwrap_or(&empty));
     let (narrow, wide): (Vec<usize>, Vec<usize>) = members.iter().partition(|rule| {
         let (clients, servers) = sides(**rule);
         clients.len().saturating_mul(servers.len()) <= PAIRS
@@ -166,9 +166,9 @@ fn emit_family(
 }
 
 fn product<'a>(clients: &'a [u32], servers: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
-    clients.iter().flat_map(|client| {
-        servers.iter().map(|server| u64::from(*client) << 32 | u64::from(*server))
-    })
+    clients
+        .iter()
+        .flat_map(|client| servers.iter().map(|server| u64::from(*client) << 32 | u64::from(*server)))
 }
 
 /// The first rule of each key, in the order of the keys.

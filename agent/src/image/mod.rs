@@ -124,7 +124,10 @@ pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
     set_prefix_lengths(&mut image, Setting::Prefix4, &nodes.lengths4)?;
     set_prefix_lengths(&mut image, Setting::Prefix6, &nodes.lengths6)?;
     image.enable(Feature::Ipv6, nodes.any6());
-    image.enable(Feature::Vlan, policy.zones.iter().any(|zone| zone.vlans.iter().any(|v| *v != Vlan::Untagged)));
+    image.enable(
+        Feature::Vlan,
+        policy.zones.iter().any(|zone| zone.vlans.iter().any(|v| *v != Vlan::Untagged)),
+    );
     image.enable(Feature::DoubleVlan, double);
     image.enable(Feature::Classes, plan.any_classes());
     image.enable(Feature::Relations, services.any_relations());
@@ -149,7 +152,8 @@ fn set_prefix_lengths(image: &mut Image, first: Setting, lengths: &[u8]) -> Resu
 }
 
 fn rule_rows(policy: &Policy) -> Vec<RuleRow> {
-    let has_mac = |assets: &[usize]| assets.iter().any(|a| policy.assets.get(*a).is_some_and(|a| a.mac.is_some()));
+    let has_mac =
+        |assets: &[usize]| assets.iter().any(|a| policy.assets.get(*a).is_some_and(|a| a.mac.is_some()));
     let rows = policy.rules.iter().map(|rule| RuleRow {
         conduit: rule.conduit as u16 + 1,
         client_zone: rule.client_zone as u16 + 1,

@@ -127,8 +127,10 @@ impl Services {
         let servers = classify(services.iter().map(|(id, service)| (*id, Some(server_ranges(service)))));
         let mut server_numbers = Vec::new();
         for set in &servers.sets {
-            let (free, bound): (Vec<ServiceId>, Vec<ServiceId>) =
-                set.iter().copied().partition(|id| policy.services.get(*id).is_some_and(|s| client_ranges(s).is_none()));
+            let (free, bound): (Vec<ServiceId>, Vec<ServiceId>) = set
+                .iter()
+                .copied()
+                .partition(|id| policy.services.get(*id).is_some_and(|s| client_ranges(s).is_none()));
             let by_client: Vec<(u32, Vec<ServiceId>)> = clients
                 .sets
                 .iter()
@@ -154,7 +156,10 @@ impl Services {
                 number => (first_client + number - 1) as u16,
             };
             let server = |port| server_numbers.get(class(&servers, port)).copied().unwrap_or(0) as u16;
-            *row = PortRow { client: [client(port), client(port + 1)], server: [server(port), server(port + 1)] };
+            *row = PortRow {
+                client: [client(port), client(port + 1)],
+                server: [server(port), server(port + 1)],
+            };
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ pub const CAPTURE: usize = 96;
 pub enum EventKind {
     /// A packet deviated from the policy.
     Deviation = 1,
+    /// Packets that were counted, but not reported, since the last event about their flow. Made by the agent.
+    Repeats = 2,
 }
 
 /// One record of the ring buffer.

@@ -97,11 +97,8 @@ fn admit<P: Packet, T: Tables>(
     };
     let row = tables.rule(rule)?;
     let is_forward = matches!(orientation, Orientation::Forward);
-    let (expected, binding) = if is_forward {
-        (row.client_zone, RULE_CLIENT_MAC)
-    } else {
-        (row.server_zone, RULE_SERVER_MAC)
-    };
+    let (expected, binding) =
+        if is_forward { (row.client_zone, RULE_CLIENT_MAC) } else { (row.server_zone, RULE_SERVER_MAC) };
     let reason = if zone != u32::from(expected) {
         Reason::WrongZone
     } else if row.flags & binding != 0 && !mac_fits(packet, tables, headers) {
@@ -210,7 +207,8 @@ fn neighbour<P: Packet, T: Tables>(
     let claim = if content == Content::Arp {
         wire::arp_claim(packet, headers.l3())
     } else {
-        wire::neighbour_claim(packet, headers).map(|address| (address, source_mac(packet).unwrap_or_default()))
+        wire::neighbour_claim(packet, headers)
+            .map(|address| (address, source_mac(packet).unwrap_or_default()))
     };
     let Some((address, mac)) = claim else { return Reason::Malformed };
     let family = if content == Content::Arp { 4 } else { 6 };
@@ -262,5 +260,9 @@ pub fn verdict<T: Tables>(tables: &T, decision: &Decision) -> (Verdict, Mode) {
     {
         mode = row.mode;
     }
-    if mode == Mode::Enforce as u8 { (Verdict::Drop, Mode::Enforce) } else { (Verdict::WouldDrop, Mode::Alert) }
+    if mode == Mode::Enforce as u8 {
+        (Verdict::Drop, Mode::Enforce)
+    } else {
+        (Verdict::WouldDrop, Mode::Alert)
+    }
 }

@@ -233,8 +233,7 @@ pub(super) fn match_flow<T: Tables>(tables: &T, headers: &Headers) -> Matched {
 
 #[inline(always)]
 fn match_exact<T: Tables>(tables: &T, headers: &Headers, from: u32, to: u32, tag: u8) -> Option<Matched> {
-    let (handles, ports, low_source) =
-        exact_key(from, headers.source_port, to, headers.destination_port);
+    let (handles, ports, low_source) = exact_key(from, headers.source_port, to, headers.destination_port);
     let found = find(tables, Tag::Exact as u8 + tag + headers.transport, handles, ports);
     if found == 0 {
         return None;

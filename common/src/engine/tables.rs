@@ -1,10 +1,10 @@
 //! The tables that a decision reads.
 
+use super::lookup::{self, Question};
 use crate::abi::{
     Bucket, Bucket6, ConduitRow, Feature, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow,
     ServiceRow, Setting,
 };
-use super::lookup::{self, Question};
 use crate::wire::Headers;
 
 /// Identity of a fragmented packet.

@@ -21,8 +21,5 @@ pub fn claimed_address<P: Packet>(packet: &P, l3: usize) -> Option<(Address, [u8
     let high = packet.u16(l3 + SENDER_MAC)?.to_be_bytes();
     let low = packet.u32(l3 + SENDER_MAC + 2)?.to_be_bytes();
     let address = packet.u32(l3 + SENDER)?;
-    Some((
-        Address { hi: 0, lo: u64::from(address) },
-        [high[0], high[1], low[0], low[1], low[2], low[3]],
-    ))
+    Some((Address { hi: 0, lo: u64::from(address) }, [high[0], high[1], low[0], low[1], low[2], low[3]]))
 }

@@ -1,7 +1,9 @@
 //! Internet Protocol version 6 (RFC 8200) with a bounded number of extension headers.
 
 use super::ipv4::protocol;
-use super::{Address, Content, FIRST_FRAGMENT, Headers, LATER_FRAGMENT, OFFSET_MASK, Packet, icmp, transport};
+use super::{
+    Address, Content, FIRST_FRAGMENT, Headers, LATER_FRAGMENT, OFFSET_MASK, Packet, icmp, transport,
+};
 
 const PAYLOAD_LENGTH: usize = 4;
 const NEXT_HEADER: usize = 6;

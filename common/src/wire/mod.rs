@@ -157,4 +157,3 @@ fn parse_frame<P: Packet>(packet: &P, headers: &mut Headers) -> Option<Content> 
         _ => Some(ethernet::other(packet, headers.ethertype, l3)),
     }
 }
-

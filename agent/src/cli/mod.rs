@@ -1,0 +1,107 @@
+//! The verbs, one file each. What was typed becomes what it means here; only `main` gives the exit code.
+
+mod check;
+mod compile;
+mod events;
+mod explain;
+mod mode;
+mod run;
+mod schema;
+mod status;
+mod table;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::control::{ClientError, DEFAULT_SOCKET};
+use crate::policy::model::Policy;
+use crate::policy::{self, render::Style};
+
+/// Allowlist enforcement between the zones of a plant, in XDP.
+///
+/// Exit codes: 0 done; 1 the policy has errors, or something failed; 2 wrong usage, or a file cannot be read;
+/// 10 no privilege; 11 no such interface; 12 the kernel lacks something; 13 the driver refuses native XDP;
+/// 14 another XDP program is attached; 15 no BPF file system; 16 another banchi runs; 17 the verifier refused
+/// the program; 20 no banchi runs.
+#[derive(Debug, Parser)]
+#[command(name = "banchi", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Check a policy file without touching anything
+    Check(check::Args),
+    /// Show what a policy becomes: tuples, entries, kernel memory
+    Compile(compile::Args),
+    /// Print the JSON Schema of the policy file
+    Schema(schema::Args),
+    /// Say what would happen to a packet, and why
+    Explain(explain::Args),
+    /// Load a policy, attach it to the interfaces, and report what deviates
+    Run(run::Args),
+    /// Show the running policy, its modes and counters
+    Status(status::Args),
+    /// Show events
+    Events(events::Args),
+    /// Switch between alert and enforce
+    Mode(mode::Args),
+}
+
+/// Where the agent listens.
+#[derive(Debug, clap::Args)]
+struct Socket {
+    /// Control socket of the agent
+    #[arg(long, default_value = DEFAULT_SOCKET, env = "BANCHI_SOCKET", value_name = "PATH")]
+    socket: PathBuf,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Check(args) => check::run(&args),
+        Verb::Compile(args) => compile::run(&args),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Run(args) => run::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Events(args) => events::run(&args),
+        Verb::Mode(args) => mode::run(&args),
+    }
+}
+
+/// Writes to standard output. A reader that closed the pipe has seen enough.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Says on standard error what went wrong, and yields the exit code.
+fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "banchi: {message}");
+    ExitCode::from(code)
+}
+
+/// Exit code of a verb that got no answer.
+fn no_answer(error: &ClientError) -> ExitCode {
+    let code = if matches!(error, ClientError::NotRunning { .. }) { 20 } else { 1 };
+    fail(code, error)
+}
+
+/// Reads a policy that must be right; says on standard error what is not.
+fn load(path: &Path) -> Result<(Policy, String), ExitCode> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| fail(2, format!("cannot read {name}: {e}")))?;
+    let loaded = policy::load(&name, &text);
+    if !loaded.diagnostics.is_empty() {
+        let _ = std::io::stderr().write_all(loaded.render(&text, Style::Plain).as_bytes());
+    }
+    match loaded.policy {
+        Some(policy) => Ok((policy, text)),
+        None => Err(fail(1, format!("{name} has errors; nothing was changed"))),
+    }
+}

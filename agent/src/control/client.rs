@@ -1,0 +1,84 @@
+//! The asking side. Plain blocking I/O: a verb asks once, or reads until it is told to stop.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::protocol::{Reply, Request};
+
+/// How long an agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error(
+        "no banchi runs at {path} ({cause}): start it with `banchi run`, or name its socket with --socket"
+    )]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// What connecting said.
+        cause: std::io::Error,
+    },
+    /// The connection broke, or the answer is not one.
+    #[error("the agent at {path} did not answer properly: {cause}")]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// What happened.
+        cause: String,
+    },
+    /// The agent said no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+fn connect(socket: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientError> {
+    let mut stream = UnixStream::connect(socket)
+        .map_err(|cause| ClientError::NotRunning { path: socket.to_owned(), cause })?;
+    let mut line = serde_json::to_vec(request).map_err(|e| broken(socket, e))?;
+    line.push(b'\n');
+    stream.write_all(&line).map_err(|e| broken(socket, e))?;
+    Ok(BufReader::new(stream))
+}
+
+fn broken(socket: &Path, cause: impl std::fmt::Display) -> ClientError {
+    ClientError::Broken { path: socket.to_owned(), cause: cause.to_string() }
+}
+
+/// Asks once.
+///
+/// # Errors
+/// Where nobody listens, the answer breaks off, or the agent refuses.
+pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
+    let mut reader = connect(socket, request)?;
+    reader.get_ref().set_read_timeout(Some(PATIENCE)).map_err(|e| broken(socket, e))?;
+    let mut line = String::new();
+    reader.read_line(&mut line).map_err(|e| broken(socket, e))?;
+    match serde_json::from_str(&line).map_err(|e| broken(socket, e))? {
+        Reply::Error { message } => Err(ClientError::Refused(message)),
+        reply => Ok(reply),
+    }
+}
+
+/// Hands over every line until the agent ends or `each` says no.
+///
+/// # Errors
+/// Where nobody listens, or the connection breaks.
+pub fn follow(
+    socket: &Path,
+    request: &Request,
+    mut each: impl FnMut(&str) -> bool,
+) -> Result<(), ClientError> {
+    for line in connect(socket, request)?.lines() {
+        if !each(&line.map_err(|e| broken(socket, e))?) {
+            break;
+        }
+    }
+    Ok(())
+}

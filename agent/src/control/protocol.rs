@@ -1,0 +1,61 @@
+//! Requests and replies.
+
+use banchi_common::abi::Mode;
+use serde::{Deserialize, Serialize};
+
+use super::status::Status;
+
+/// Where an agent listens unless it is told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/banchi/control.sock";
+
+/// What a verb asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Everything about the running policy.
+    Status,
+    /// Changes a mode.
+    Mode {
+        /// The new mode.
+        mode: Mode,
+        /// Of what.
+        target: Target,
+    },
+    /// The last events, oldest first, and where asked for every one from now on.
+    Events {
+        /// How many of the last ones, at most.
+        last: usize,
+        /// Go on until the client hangs up.
+        follow: bool,
+    },
+}
+
+/// What a mode is changed of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Every conduit, and what belongs to none.
+    All,
+    /// One conduit.
+    Conduit(String),
+    /// What belongs to no conduit.
+    Elsewhere,
+}
+
+/// What the agent answers. Events are answered with a line each instead, as [`crate::events::Report`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// Everything about the running policy.
+    Status(Box<Status>),
+    /// The mode was changed, of these conduits.
+    Done {
+        /// Names of the conduits; `(elsewhere)` is what belongs to none.
+        conduits: Vec<String>,
+    },
+    /// It was not done.
+    Error {
+        /// Why.
+        message: String,
+    },
+}

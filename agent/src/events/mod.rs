@@ -1,0 +1,210 @@
+//! Events: what the data plane reports, in words.
+
+mod names;
+mod reader;
+
+pub use names::Names;
+pub use reader::Reader;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use banchi_common::abi::{Event, EventKind, Mode};
+use banchi_common::reason::{Field, Reason, Verdict};
+use serde::Serialize;
+
+/// One event, with names for numbers. Its JSON is one line of `banchi events --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// `deviation`: one packet. `repeats`: only a count of packets like it that came since.
+    pub kind: Kind,
+    /// When, RFC 3339 in UTC with microseconds.
+    pub time: String,
+    /// Why.
+    #[serde(serialize_with = "reason_name")]
+    pub reason: Reason,
+    /// What became of the packet.
+    pub verdict: Verdict,
+    /// The mode that decided.
+    pub mode: Mode,
+    /// The part of the packet that deviates.
+    pub field: Field,
+    /// Conduit, or null.
+    pub conduit: Option<String>,
+    /// Zone that it came from, or null.
+    pub zone: Option<String>,
+    /// Zone of its destination, or null.
+    pub destination_zone: Option<String>,
+    /// Source address, or null for frames without IP.
+    pub src: Option<IpAddr>,
+    /// Destination address.
+    pub dst: Option<IpAddr>,
+    /// Source port, or null.
+    pub src_port: Option<u16>,
+    /// Destination port.
+    pub dst_port: Option<u16>,
+    /// Protocol: `tcp`, `udp`, `sctp`, `icmp`, `icmpv6`, an IP protocol number, or null.
+    pub transport: Option<String>,
+    /// EtherType, as `0x0800`.
+    pub ethertype: String,
+    /// VIDs, outer first.
+    pub vlans: Vec<u16>,
+    /// Name of the interface, or its index.
+    pub interface: String,
+    /// The rule that fits best, or null.
+    pub rule: Option<String>,
+    /// Line of that rule in the policy, or null.
+    pub rule_line: Option<usize>,
+    /// Packets of this flow and reason that were counted, but not reported, since the last event about them.
+    pub repeats: u64,
+    /// Length of the packet in bytes.
+    pub length: u32,
+    /// First bytes of the packet, from the Ethernet header, in hexadecimal.
+    pub data: String,
+    /// What happened, in one sentence.
+    pub text: &'static str,
+}
+
+/// What a report says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A packet deviated.
+    Deviation,
+    /// Packets like one that was reported before were counted.
+    Repeats,
+}
+
+fn reason_name<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(reason.about().name)
+}
+
+/// The address in two words of an event.
+fn address(family: u8, [hi, lo]: [u64; 2]) -> Option<IpAddr> {
+    match family {
+        4 => Some(Ipv4Addr::from_bits(lo as u32).into()),
+        6 => Some(Ipv6Addr::from_bits(u128::from(hi) << 64 | u128::from(lo)).into()),
+        _ => None,
+    }
+}
+
+/// Name of an IP protocol.
+fn transport(family: u8, protocol: u8) -> Option<String> {
+    match (family, protocol) {
+        (0, _) => None,
+        (_, 1) => Some("icmp".to_owned()),
+        (_, 6) => Some("tcp".to_owned()),
+        (_, 17) => Some("udp".to_owned()),
+        (_, 58) => Some("icmpv6".to_owned()),
+        (_, 132) => Some("sctp".to_owned()),
+        (_, number) => Some(number.to_string()),
+    }
+}
+
+impl Report {
+    /// Gives names to the numbers of an event. `None` where its bytes are none that this version writes.
+    pub fn of(event: &Event, names: &Names, clock: &Clock) -> Option<Self> {
+        let reason = Reason::from_number(event.reason)?;
+        let ports = matches!(event.protocol, 6 | 17 | 132) && event.family != 0;
+        let rule = names.rule(event.rule);
+        Some(Self {
+            kind: if event.kind == EventKind::Repeats as u8 { Kind::Repeats } else { Kind::Deviation },
+            time: clock.time(event.time_ns),
+            reason,
+            verdict: Verdict::from_number(event.verdict)?,
+            mode: if event.mode == Mode::Enforce as u8 { Mode::Enforce } else { Mode::Alert },
+            field: reason.about().field,
+            conduit: names.conduit(event.conduit),
+            zone: names.zone(event.zone),
+            destination_zone: names.zone(event.destination_zone),
+            src: address(event.family, event.source),
+            dst: address(event.family, event.destination),
+            src_port: ports.then_some(event.source_port),
+            dst_port: ports.then_some(event.destination_port),
+            transport: transport(event.family, event.protocol),
+            ethertype: format!("{:#06x}", event.ethertype),
+            vlans: [event.outer_vid, event.inner_vid].into_iter().filter(|vid| *vid != 0).collect(),
+            interface: names.interface(event.interface),
+            rule: rule.map(|(name, _)| name.to_owned()),
+            rule_line: rule.map(|(_, line)| line),
+            repeats: event.repeats,
+            length: event.length,
+            data: event.bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+            text: reason.about().text,
+        })
+    }
+
+    /// The JSON of the event, with [`Report::line`] in it.
+    ///
+    /// # Errors
+    /// None in practice: every field has a form in JSON.
+    pub fn json(&self) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct WithLine<'a> {
+            #[serde(flatten)]
+            report: &'a Report,
+            line: String,
+        }
+        serde_json::to_string(&WithLine { report: self, line: self.line() })
+    }
+
+    /// One line for a person.
+    pub fn line(&self) -> String {
+        let end = |address: Option<IpAddr>, port: Option<u16>| match (address, port) {
+            (Some(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
+            (Some(address), Some(port)) => format!("{address}:{port}"),
+            (Some(address), None) => address.to_string(),
+            (None, _) => self.ethertype.clone(),
+        };
+        let verdict = match self.verdict {
+            Verdict::Drop => "DROP      ",
+            Verdict::WouldDrop => "would-drop",
+            Verdict::Pass => "pass      ",
+        };
+        let mut line = format!(
+            "{} {verdict} {:<21} {} {} > {}  [{}]",
+            self.time,
+            self.reason.about().name,
+            self.transport.as_deref().unwrap_or("l2"),
+            end(self.src, self.src_port),
+            end(self.dst, self.dst_port),
+            self.conduit.as_deref().or(self.zone.as_deref()).unwrap_or("no zone"),
+        );
+        if let Some(rule) = &self.rule {
+            line.push_str(&format!("  nearest: {rule}"));
+        }
+        match (self.kind, self.repeats) {
+            (Kind::Repeats, repeats) => line.push_str(&format!("  ({repeats} more like it)")),
+            (Kind::Deviation, 0) => {}
+            (Kind::Deviation, repeats) => line.push_str(&format!("  (+{repeats} before)")),
+        }
+        line
+    }
+}
+
+/// Turns nanoseconds since boot into the time of day.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    boot: jiff::Timestamp,
+}
+
+impl Clock {
+    /// Reads both clocks now. Do it again after the clock was set.
+    pub fn now() -> Self {
+        Self { boot: jiff::Timestamp::now() - monotonic() }
+    }
+
+    /// The time of day of a time since boot, RFC 3339 in UTC with microseconds.
+    pub fn time(&self, since_boot_ns: u64) -> String {
+        let since = jiff::SignedDuration::from_nanos(i64::try_from(since_boot_ns).unwrap_or(i64::MAX));
+        match self.boot.checked_add(since) {
+            Ok(time) => format!("{time:.6}"),
+            Err(_) => format!("{:.6}", self.boot),
+        }
+    }
+}
+
+/// Time since boot, as the data plane's clock has it.
+pub fn monotonic() -> jiff::SignedDuration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    jiff::SignedDuration::new(time.tv_sec, i32::try_from(time.tv_nsec).unwrap_or(0))
+}

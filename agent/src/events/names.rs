@@ -1,0 +1,48 @@
+//! Names for the numbers that the data plane uses.
+
+use std::collections::BTreeMap;
+
+use crate::datapath::Interface;
+use crate::policy::model::Policy;
+
+/// Names of one generation.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    zones: Vec<String>,
+    conduits: Vec<String>,
+    rules: Vec<(String, usize)>,
+    interfaces: BTreeMap<u32, String>,
+}
+
+impl Names {
+    /// Names of a policy, and of the interfaces that it is loaded for.
+    pub fn of(policy: &Policy, interfaces: &[Interface]) -> Self {
+        Self {
+            zones: policy.zones.iter().map(|zone| zone.name.clone()).collect(),
+            conduits: policy.conduits.iter().map(|conduit| conduit.name.clone()).collect(),
+            rules: policy.rules.iter().map(|rule| (rule.name.clone(), rule.line)).collect(),
+            interfaces: interfaces.iter().map(|known| (known.index, known.name.clone())).collect(),
+        }
+    }
+
+    /// Zone by number, from 1.
+    pub fn zone(&self, number: u16) -> Option<String> {
+        self.zones.get(usize::from(number).checked_sub(1)?).cloned()
+    }
+
+    /// Conduit by number, from 1.
+    pub fn conduit(&self, number: u16) -> Option<String> {
+        self.conduits.get(usize::from(number).checked_sub(1)?).cloned()
+    }
+
+    /// Name and line of a rule by number, from 1.
+    pub fn rule(&self, number: u32) -> Option<(&str, usize)> {
+        let (name, line) = self.rules.get((number as usize).checked_sub(1)?)?;
+        Some((name, *line))
+    }
+
+    /// Name of an interface, or its index where it is not one of the policy's.
+    pub fn interface(&self, index: u32) -> String {
+        self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("index {index}"))
+    }
+}

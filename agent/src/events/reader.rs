@@ -1,0 +1,43 @@
+//! Reading the ring.
+
+use std::io;
+
+use aya::maps::{MapData, RingBuf};
+use banchi_common::abi::Event;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Events of the kernel, one after the other.
+pub struct Reader {
+    ring: AsyncFd<RingBuf<MapData>>,
+}
+
+impl Reader {
+    /// Waits on a ring. Must be made inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the runtime cannot watch the ring.
+    pub fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
+        // SAFETY: the ring owns its descriptor, keeps it open for as long as it lives, and never changes it; it is
+        // moved into the `AsyncFd` here.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }?;
+        Ok(Self { ring })
+    }
+
+    /// Waits until there are events, and hands over all that are there.
+    ///
+    /// # Errors
+    /// Where the wait fails.
+    pub async fn next(&mut self, mut each: impl FnMut(&Event)) -> io::Result<()> {
+        let mut ready = self.ring.readable_mut().await?;
+        let ring = ready.get_inner_mut();
+        while let Some(record) = ring.next() {
+            // A record of another size is another version's: the loader would have refused it.
+            if let Ok(event) = bytemuck::try_pod_read_unaligned::<Event>(&record) {
+                each(&event);
+            }
+        }
+        ready.clear_ready();
+        Ok(())
+    }
+}
