@@ -1,4 +1,5 @@
 //! The banchi agent: from the text of a policy to verdicts on packets, and back to words for people.
 
+pub mod datapath;
 pub mod image;
 pub mod policy;

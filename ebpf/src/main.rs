@@ -6,45 +6,46 @@
 
 #![no_std]
 #![no_main]
+// One instruction that the compiler must not improve: see packet.rs.
+#![feature(asm_experimental_arch)]
 
 mod maps;
+mod once;
 mod packet;
 mod report;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::debug;
 use banchi_common::abi::Setting;
 use banchi_common::engine::{Tables as _, judge, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::Headers;
 
-use crate::maps::Maps;
+use crate::maps::{Maps, SCRATCH, Scratch};
 use crate::packet::Frame;
+use crate::report::Packet;
 
 /// Judges a packet, counts and reports it, and carries the verdict out.
 #[xdp]
 pub fn banchi(ctx: XdpContext) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
+    // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
+    let Scratch { headers, decision } = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
-    let mut headers = Headers::default();
-    let decision = judge(&frame, &Maps, frame.interface(), &mut headers);
-    let (verdict, mode) = verdict(&Maps, &decision);
-    let length = frame.wire_length();
-    report::count(&decision, length);
+    *headers = Headers::default();
+    *decision = judge(&frame, &Maps, frame.interface(), headers);
+    let (verdict, mode) = verdict(&Maps, decision);
+    let packet = Packet { length: frame.wire_length(), interface: frame.interface(), verdict, mode };
+    report::count(decision, packet.length);
     if !decision.reason.passes() {
-        report::report(&ctx, &headers, &decision, verdict, mode, length, frame.interface());
+        report::report(&ctx, headers, decision, &packet);
     }
     if Maps.setting(Setting::Trace as usize) != 0 {
-        report::trace(&decision, verdict, mode);
-        debug!(
-            &ctx,
-            "{} bytes: reason {} verdict {} rule {}",
-            length,
-            decision.reason as u8,
-            verdict as u8,
-            decision.rule
-        );
+        report::trace(decision, &packet);
+    }
+    if Maps.setting(Setting::Log as usize) != 0 {
+        report::log(&ctx, headers, decision, &packet);
     }
     match verdict {
         Verdict::Pass | Verdict::WouldDrop => XDP_PASS,

@@ -6,7 +6,8 @@ use banchi_common::abi::{
     Bucket, Bucket6, ConduitRow, Counter, FlowRow, NodeRow, PortRow, RelationRow, Reports, RuleRow, SETTINGS as WORDS,
     ServerRow, ServiceRow, SuppressKey, Suppressed, Trace,
 };
-use banchi_common::engine::{FragmentKey, Tables};
+use banchi_common::engine::{Decision, FragmentKey, Question, Tables};
+use banchi_common::wire::Headers;
 
 /// Page-aligned values, so that a bucket is one cache line.
 const MMAPABLE: u32 = 1 << 10;
@@ -62,6 +63,17 @@ pub static REPORTS: PerCpuArray<Reports> = PerCpuArray::with_max_entries(32, 0);
 /// The last decision of each CPU, where [`banchi_common::abi::Setting::Trace`] is set.
 #[map]
 pub static TRACE: PerCpuArray<Trace> = PerCpuArray::with_max_entries(1, 0);
+
+/// What is known of the packet at hand. In a map and not on the stack, because the verifier forgets what is
+/// written there: it would walk through the rest of the program for every combination of constants.
+#[repr(C)]
+pub struct Scratch {
+    pub headers: Headers,
+    pub decision: Decision,
+}
+/// One packet at a time runs on a CPU.
+#[map]
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 /// The maps of this program as the tables of the engine.
 pub struct Maps;
@@ -123,6 +135,19 @@ impl Tables for Maps {
     #[inline(always)]
     fn zone(&self, at: u32) -> u32 {
         ZONES.get(at).copied().unwrap_or(0)
+    }
+    #[inline(always)]
+    fn find(&self, tag: u8, k0: u64, k1: u32) -> u32 {
+        crate::once::index_find(u32::from(tag), k0, k1)
+    }
+    #[inline(always)]
+    fn node_of(&self, family: u8, hi: u64, lo: u64) -> u32 {
+        crate::once::node_of(u32::from(family), hi, lo)
+    }
+    #[inline(always)]
+    fn first_rule(&self, question: Question) -> u32 {
+        let Question { ports, nodes, hi, lo } = question;
+        crate::once::first_rule(ports, nodes, hi, lo)
     }
     #[inline(always)]
     fn fragment_allowed(&self, key: &FragmentKey) -> bool {

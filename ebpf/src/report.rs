@@ -3,12 +3,14 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::debug;
 use banchi_common::abi::{
     CAPTURE, Counter, Event, EventKind, Mode, Reports, Setting, SuppressKey, Suppressed, Trace,
 };
 use banchi_common::engine::{Decision, Tables as _};
 use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
 use banchi_common::wire::Headers;
+use core::hint::black_box;
 
 use crate::maps::{EVENTS, Maps, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
 
@@ -33,17 +35,22 @@ pub fn count(decision: &Decision, length: u32) {
     }
 }
 
+/// What is known of a packet besides its headers and its decision.
+pub struct Packet {
+    /// Bytes from the Ethernet header.
+    pub length: u32,
+    /// Interface that it came in by.
+    pub interface: u32,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The mode that gave it.
+    pub mode: Mode,
+}
+
 /// Sends an event, unless it repeats one that was sent lately.
-#[inline(always)]
-pub fn report(
-    ctx: &XdpContext,
-    headers: &Headers,
-    decision: &Decision,
-    verdict: Verdict,
-    mode: Mode,
-    length: u32,
-    interface: u32,
-) {
+#[inline(never)]
+pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: &Packet) {
+    let Packet { length, interface, verdict, mode } = *packet;
     let Some(reports) = REPORTS.get_ptr_mut(decision.reason as u32) else { return };
     // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
     let reports = unsafe { &mut *reports };
@@ -78,7 +85,8 @@ pub fn report(
         return;
     };
     let event = room.as_mut_ptr();
-    let captured = if length > CAPTURE as u32 { CAPTURE as u32 } else { length };
+    // Opaque to the compiler, so that the bounds below are checked on the very value that the helper gets.
+    let captured = black_box(length.min(CAPTURE as u32));
     // SAFETY: the reserved record is as large as an event and ours until it is submitted; the helper writes
     // at most `captured` bytes, which `data` has room for.
     let copied = unsafe {
@@ -106,9 +114,13 @@ pub fn report(
             family: headers.family,
             protocol: headers.protocol,
             captured: 0,
-            data: [0; CAPTURE],
+            data: [0; CAPTURE / 8],
         });
-        bpf_xdp_load_bytes(ctx.as_ptr().cast(), 0, (&raw mut (*event).data).cast(), captured)
+        if captured == 0 || captured > CAPTURE as u32 {
+            -1
+        } else {
+            bpf_xdp_load_bytes(ctx.as_ptr().cast(), 0, (&raw mut (*event).data).cast(), captured)
+        }
     };
     if copied == 0 {
         // SAFETY: as above.
@@ -155,7 +167,7 @@ fn over_rate(reports: &mut Reports, now: u64) -> bool {
 
 /// Leaves the decision where a test can read it.
 #[inline(always)]
-pub fn trace(decision: &Decision, verdict: Verdict, mode: Mode) {
+pub fn trace(decision: &Decision, packet: &Packet) {
     if let Some(trace) = TRACE.get_ptr_mut(0) {
         // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
         let trace: &mut Trace = unsafe { &mut *trace };
@@ -164,10 +176,26 @@ pub fn trace(decision: &Decision, verdict: Verdict, mode: Mode) {
             conduit: decision.conduit,
             zone: decision.zone,
             reason: decision.reason as u8,
-            verdict: verdict as u8,
+            verdict: packet.verdict as u8,
             orientation: decision.orientation as u8,
-            mode: mode as u8,
+            mode: packet.mode as u8,
             count: trace.count + 1,
         };
     }
+}
+
+/// Tells the agent's log what became of a packet.
+#[inline(never)]
+pub fn log(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: &Packet) {
+    debug!(
+        ctx,
+        "if {} protocol {} ports {} > {} reason {} verdict {} rule {}",
+        packet.interface,
+        headers.protocol,
+        headers.source_port,
+        headers.destination_port,
+        decision.reason as u8,
+        packet.verdict as u8,
+        decision.rule
+    );
 }

@@ -4,6 +4,7 @@
 //! not by default; a nightly with the component `rust-src` does, and so does Debian's `rustc-web`.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -50,10 +51,16 @@ fn candidates() -> Vec<(String, PathBuf)> {
             Some((format!("rustup {name}"), PathBuf::from(rustc)))
         })
     };
-    let system = ["/usr/bin/rustc", "/usr/local/bin/rustc"].map(PathBuf::from);
-    let system = system.into_iter().filter(|rustc| rustc.is_file());
+    // The one on the PATH may be a proxy of rustup's; its sysroot holds the compiler itself.
+    let active = step::output(Command::new("rustc").args(["--print", "sysroot"]));
+    let active = active.map(|sysroot| PathBuf::from(sysroot).join("bin/rustc"));
+    let system = ["/usr/bin/rustc", "/usr/local/bin/rustc"].map(PathBuf::from).into_iter().chain(active);
+    let system = system.filter(|rustc| rustc.is_file());
     let system = system.map(|rustc| (rustc.display().to_string(), rustc));
-    rustup(true).chain(system).chain(rustup(false)).collect()
+    let mut candidates: Vec<_> = rustup(true).chain(system).chain(rustup(false)).collect();
+    let mut seen = BTreeSet::new();
+    candidates.retain(|(_, rustc)| seen.insert(rustc.clone()));
+    candidates
 }
 
 fn examine(name: &str, rustc: &Path) -> Result<Compiler, String> {

@@ -190,7 +190,7 @@ pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
 }
 
 /// "did you mean .." where something is close, and always what is there.
-pub(crate) fn suggest<'c>(word: &str, what: &str, candidates: &[&'c str]) -> String {
+pub(crate) fn suggest(word: &str, what: &str, candidates: &[&str]) -> String {
     const SHOWN: usize = 12;
     let mut help = String::new();
     if let Some(candidate) = closest(word, candidates.iter().copied()) {

@@ -152,6 +152,7 @@ pub(crate) fn overlapping_pairs<T: Copy>(items: &[(Interval, T)], mut found: imp
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -258,6 +258,7 @@ impl<'de> Visitor<'de> for RawVisitor {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

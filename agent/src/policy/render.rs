@@ -91,7 +91,8 @@ impl SourceCode for File<'_> {
             SourceSpan::from(read.range()),
             line,
             column,
-            self.source.line_count(),
+            // Lines of this piece: miette joins pieces of one report that meet.
+            (self.source.line_of(read.end.saturating_sub(1)) + 1).saturating_sub(line),
         )))
     }
 }

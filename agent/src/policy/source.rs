@@ -60,11 +60,6 @@ impl<'t> Source<'t> {
         self.text
     }
 
-    /// Number of lines.
-    pub fn line_count(&self) -> usize {
-        self.line_starts.len()
-    }
-
     /// Line (from 0) that holds byte `at`.
     pub fn line_of(&self, at: usize) -> usize {
         self.line_starts.partition_point(|&start| start <= at).saturating_sub(1)

@@ -63,8 +63,17 @@ pub struct Event {
     pub protocol: u8,
     /// Bytes of `data` that are the packet's.
     pub captured: u16,
+    /// First bytes of the packet, from the Ethernet header, in memory order. See [`Event::bytes`].
+    pub data: [u64; CAPTURE / 8],
+}
+
+impl Event {
     /// First bytes of the packet, from the Ethernet header.
-    pub data: [u8; CAPTURE],
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        let data: &[u8] = bytemuck::cast_slice(&self.data);
+        data.get(..usize::from(self.captured)).unwrap_or(data)
+    }
 }
 
 /// Packets, bytes and time of the last one.

@@ -33,6 +33,8 @@ pub enum Setting {
     Trace = 8,
     /// Seed of the IPv6 address index.
     Index6Seed = 9,
+    /// 1: tell the agent's log what becomes of every packet. For debugging only.
+    Log = 10,
     /// First of [`PREFIX_LENGTHS`] words: IPv4 prefix lengths + 1, longest first, 0 ends the list.
     Prefix4 = 16,
     /// First of [`PREFIX_LENGTHS`] words: IPv6 prefix lengths + 1, longest first, 0 ends the list.

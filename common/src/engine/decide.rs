@@ -1,7 +1,7 @@
 //! From a packet to a reason, and from a reason to a verdict.
 
 use super::diagnose::diagnose;
-use super::lookup::{Nodes, find_shared, match_flow, node_of};
+use super::lookup::{Nodes, match_flow};
 use super::tables::{FragmentKey, Tables};
 use crate::abi::{
     Feature, MODE_INHERIT, Mode, NODE_MAC, RULE_CLIENT_MAC, RULE_SERVER_MAC, RuleRow, Tag, VIDS,
@@ -162,7 +162,7 @@ fn hosts<P: Packet, T: Tables>(
     let reason = diagnose(tables, headers, &nodes, decision, otherwise, mac);
     if decision.conduit == 0 && decision.destination_zone != 0 {
         let key = u64::from(decision.zone) << 32 | u64::from(decision.destination_zone);
-        decision.conduit = find_shared(tables, Tag::Conduit as u8, key, 0) as u16;
+        decision.conduit = tables.find(Tag::Conduit as u8, key, 0) as u16;
     }
     reason
 }
@@ -175,7 +175,7 @@ fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
             return 0;
         }
         let key = u64::from(headers.outer_vid) << 32 | u64::from(headers.inner_vid);
-        return find_shared(tables, Tag::DoubleVlan as u8, key, interface);
+        return tables.find(Tag::DoubleVlan as u8, key, interface);
     }
     let place = tables.interface(interface);
     if place == 0 {
@@ -208,13 +208,13 @@ fn neighbour<P: Packet, T: Tables>(
     zone: u32,
 ) -> Reason {
     let claim = if content == Content::Arp {
-        wire::arp_claim(packet, headers.l3 as usize)
+        wire::arp_claim(packet, headers.l3())
     } else {
         wire::neighbour_claim(packet, headers).map(|address| (address, source_mac(packet).unwrap_or_default()))
     };
     let Some((address, mac)) = claim else { return Reason::Malformed };
     let family = if content == Content::Arp { 4 } else { 6 };
-    let node = node_of(tables, family, address.hi, address.lo);
+    let node = tables.node_of(family, address.hi, address.lo);
     let spoofed = match tables.node(node) {
         Some(row) if node != 0 => {
             u32::from(row.zone) != zone
@@ -230,7 +230,7 @@ fn neighbour<P: Packet, T: Tables>(
 /// Whether the source hardware address is the one that the policy binds to the source address, if any.
 #[inline(never)]
 fn mac_fits<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers) -> bool {
-    let node = node_of(tables, headers.family, headers.source.hi, headers.source.lo);
+    let node = tables.node_of(headers.family, headers.source.hi, headers.source.lo);
     match tables.node(node) {
         Some(row) if node != 0 && row.flags & NODE_MAC != 0 => source_mac(packet) == Some(row.mac),
         _ => true,

@@ -1,7 +1,7 @@
 //! What deviates, where no rule matches: a bounded number of relaxed lookups.
 
 use super::decide::Decision;
-use super::lookup::{Nodes, Question, Strictness, rule_of};
+use super::lookup::{Nodes, Roles, Strictness, rule_of};
 use super::tables::Tables;
 use crate::abi::{NODE_ASSET, NODE_MAC};
 use crate::reason::Reason;
@@ -41,10 +41,10 @@ pub(super) fn diagnose<T: Tables>(
 /// The nearest rule: one that fits in all but one field, in a fixed order of fields.
 #[inline(always)]
 fn nearest<T: Tables>(tables: &T, headers: &Headers, nodes: &Nodes, decision: &mut Decision) -> Reason {
-    use {Question as Q, Reason as R, Strictness as S};
+    use {Reason as R, Roles as Q, Strictness as S};
     macro_rules! attempt {
-        ($question:expr, $strictness:expr, $reason:expr) => {
-            let rule = rule_of(tables, headers, nodes, $question, $strictness);
+        ($roles:expr, $strictness:expr, $reason:expr) => {
+            let rule = rule_of(tables, headers, nodes, $roles, $strictness);
             if rule != 0
                 && let Some(row) = tables.rule(rule)
             {

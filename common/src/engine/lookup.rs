@@ -5,7 +5,7 @@ use crate::abi::{
     Bucket, FIRST_FAMILY, Feature, PORT_ROWS, PREFIX_LENGTHS, RELATIONS, RelationKind, RelationRow, SLOTS,
     Setting, Tag, VALUE_BITS, VALUE_MAX,
 };
-use crate::wire::{Address, Headers};
+use crate::wire::Headers;
 
 /// Mixes a key of the index. Both halves of the result choose a bucket each.
 #[inline(always)]
@@ -26,7 +26,7 @@ pub const fn in_range(hash: u32, range: u32) -> u32 {
 
 /// Value of a key in the index; 0 is absent.
 #[inline(always)]
-pub(super) fn find<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u32 {
+pub fn find<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u32 {
     let mixed = hash(tables.setting(Setting::IndexSeed as usize), tag, k0, k1);
     let range = tables.setting(Setting::IndexBuckets as usize);
     if let Some(bucket) = tables.bucket(in_range(mixed as u32, range)) {
@@ -61,12 +61,6 @@ fn in_bucket(bucket: &Bucket, tag: u8, k0: u64, k1: u32) -> u32 {
     0
 }
 
-/// [`find`], once in the program instead of at every place that calls it.
-#[inline(never)]
-pub(super) fn find_shared<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u32 {
-    find(tables, tag, k0, k1)
-}
-
 /// Bits of an IPv4 prefix.
 #[inline(always)]
 #[must_use]
@@ -87,10 +81,10 @@ pub const fn prefix_mask6(length: u32) -> (u64, u64) {
 }
 
 /// The most specific host or prefix that the policy knows for an address; 0 is none.
-#[inline(never)]
-pub(super) fn node_of<T: Tables>(tables: &T, family: u8, hi: u64, lo: u64) -> u32 {
+#[inline(always)]
+pub fn node_of<T: Tables>(tables: &T, family: u8, hi: u64, lo: u64) -> u32 {
     if family == 4 {
-        let host = find(tables, Tag::Host4 as u8, lo, 0);
+        let host = tables.find(Tag::Host4 as u8, lo, 0);
         if host != 0 {
             return host;
         }
@@ -100,7 +94,7 @@ pub(super) fn node_of<T: Tables>(tables: &T, family: u8, hi: u64, lo: u64) -> u3
                 break;
             }
             let masked = lo as u32 & prefix_mask4(length - 1);
-            let node = find_shared(tables, Tag::Prefix4 as u8, u64::from(masked), length);
+            let node = tables.find(Tag::Prefix4 as u8, u64::from(masked), length);
             if node != 0 {
                 return node;
             }
@@ -129,7 +123,7 @@ pub(super) fn node_of<T: Tables>(tables: &T, family: u8, hi: u64, lo: u64) -> u3
 }
 
 /// Node of an IPv6 address and a prefix length + 1; 0 is absent.
-#[inline(never)]
+#[inline(always)]
 fn find6<T: Tables>(tables: &T, hi: u64, lo: u64, length: u32) -> u32 {
     let mixed = hash6(tables.setting(Setting::Index6Seed as usize), hi, lo, length);
     let range = tables.setting(Setting::Index6Buckets as usize);
@@ -197,8 +191,8 @@ impl Nodes {
     pub(super) fn of<T: Tables>(tables: &T, headers: &Headers) -> Self {
         let (from, to) = (headers.source, headers.destination);
         Self {
-            source: node_of(tables, headers.family, from.hi, from.lo),
-            destination: node_of(tables, headers.family, to.hi, to.lo),
+            source: tables.node_of(headers.family, from.hi, from.lo),
+            destination: tables.node_of(headers.family, to.hi, to.lo),
         }
     }
 }
@@ -232,8 +226,8 @@ pub(super) fn match_flow<T: Tables>(tables: &T, headers: &Headers) -> Matched {
         return Matched::default();
     }
     Matched {
-        forward: rule_of(tables, headers, &nodes, Question::Forward, Strictness::Exact),
-        back: rule_of(tables, headers, &nodes, Question::Back, Strictness::Exact),
+        forward: rule_of(tables, headers, &nodes, Roles::Forward, Strictness::Exact),
+        back: rule_of(tables, headers, &nodes, Roles::Back, Strictness::Exact),
     }
 }
 
@@ -255,14 +249,13 @@ fn match_exact<T: Tables>(tables: &T, headers: &Headers, from: u32, to: u32, tag
 
 /// Who is taken for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Question {
+pub(super) enum Roles {
     /// The source, which asks the destination's port.
-    Forward = 0,
+    Forward,
     /// The destination, which the source answers from its port.
-    Back = 1,
+    Back,
     /// The destination, but the source asks *its* port: roles exchanged.
-    Swapped = 2,
+    Swapped,
 }
 
 /// What must fit besides the two hosts.
@@ -279,32 +272,78 @@ pub(super) enum Strictness {
     AnyService = 3,
 }
 
-/// First rule that fits, from 1; 0 is none.
-#[inline(never)]
+/// Who asks whom for what, as four numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// Client port, server port (16 bits each from the top), then IP version, transport, strictness (8 each).
+    pub ports: u64,
+    /// Client node << 32 | server node.
+    pub nodes: u64,
+    /// First word of the server's address.
+    pub hi: u64,
+    /// Second word of the server's address.
+    pub lo: u64,
+}
+
+impl Question {
+    #[inline(always)]
+    const fn client_port(&self) -> u16 {
+        (self.ports >> 48) as u16
+    }
+    #[inline(always)]
+    const fn port(&self) -> u16 {
+        (self.ports >> 32) as u16
+    }
+    #[inline(always)]
+    const fn family(&self) -> u8 {
+        (self.ports >> 16) as u8
+    }
+    #[inline(always)]
+    const fn transport(&self) -> u8 {
+        (self.ports >> 8) as u8
+    }
+    #[inline(always)]
+    const fn is(&self, strictness: Strictness) -> bool {
+        self.ports as u8 == strictness as u8
+    }
+}
+
+/// First rule that fits a packet, from 1; 0 is none.
+#[inline(always)]
 pub(super) fn rule_of<T: Tables>(
     tables: &T,
     headers: &Headers,
     nodes: &Nodes,
-    question: Question,
+    roles: Roles,
     strictness: Strictness,
 ) -> u32 {
-    let (client, server, address) = if question == Question::Forward {
-        (nodes.source, nodes.destination, &headers.destination)
-    } else {
-        (nodes.destination, nodes.source, &headers.source)
+    let (client, server, address) = match roles {
+        Roles::Forward => (nodes.source, nodes.destination, &headers.destination),
+        Roles::Back | Roles::Swapped => (nodes.destination, nodes.source, &headers.source),
     };
-    let family = if strictness == Strictness::AnyService {
-        FIRST_FAMILY
-    } else {
-        // Swapped roles: what the source asks is the destination's port, as if that were the server's.
-        let (client_port, port) = if question == Question::Back {
-            (headers.destination_port, headers.source_port)
-        } else {
-            (headers.source_port, headers.destination_port)
-        };
-        family_of(tables, headers, client_port, port, server, address, strictness)
+    // Swapped roles: what the source asks is the destination's port, as if that were the server's.
+    let (client_port, port) = match roles {
+        Roles::Back => (headers.destination_port, headers.source_port),
+        Roles::Forward | Roles::Swapped => (headers.source_port, headers.destination_port),
     };
-    rule_in(tables, family, client, server)
+    tables.first_rule(Question {
+        ports: (client_port as u64) << 48
+            | (port as u64) << 32
+            | (headers.family as u64) << 16
+            | (headers.transport as u64) << 8
+            | strictness as u64,
+        nodes: (client as u64) << 32 | server as u64,
+        hi: address.hi,
+        lo: address.lo,
+    })
+}
+
+/// First rule of the file that answers a question, from 1; 0 is none.
+#[inline(always)]
+pub fn first_rule<T: Tables>(tables: &T, question: Question) -> u32 {
+    let family =
+        if question.is(Strictness::AnyService) { FIRST_FAMILY } else { family_of(tables, &question) };
+    rule_in(tables, family, (question.nodes >> 32) as u32, question.nodes as u32)
 }
 
 /// First rule of a family between two nodes: pairs that the policy names singly, then classes.
@@ -313,46 +352,39 @@ fn rule_in<T: Tables>(tables: &T, family: u32, client: u32, server: u32) -> u32 
     if family == 0 {
         return 0;
     }
-    let rule = find_shared(tables, Tag::Pair as u8, u64::from(client) << 32 | u64::from(server), family);
+    let rule = tables.find(Tag::Pair as u8, u64::from(client) << 32 | u64::from(server), family);
     if rule != 0 {
         return rule;
     }
-    let client = find_shared(tables, Tag::Client as u8, u64::from(client), family);
+    let client = tables.find(Tag::Client as u8, u64::from(client), family);
     if client == 0 {
         return 0;
     }
-    let server = find_shared(tables, Tag::Server as u8, u64::from(server), family);
+    let server = tables.find(Tag::Server as u8, u64::from(server), family);
     if server == 0 {
         return 0;
     }
-    find_shared(tables, Tag::Classes as u8, u64::from(client) << 32 | u64::from(server), family)
+    tables.find(Tag::Classes as u8, u64::from(client) << 32 | u64::from(server), family)
 }
 
 /// The family of rules that a pair of ports belongs to; 0 is none.
 #[inline(always)]
-fn family_of<T: Tables>(
-    tables: &T,
-    headers: &Headers,
-    client_port: u16,
-    port: u16,
-    server: u32,
-    address: &Address,
-    strictness: Strictness,
-) -> u32 {
-    let (client_class, server_class) = classes_of(tables, headers.transport, client_port, port);
+fn family_of<T: Tables>(tables: &T, question: &Question) -> u32 {
+    let (client_port, port) = (question.client_port(), question.port());
+    let (client_class, server_class) = classes_of(tables, question.transport(), client_port, port);
     let Some(row) = tables.server(server_class) else { return 0 };
     let mut set = row.service;
-    if strictness == Strictness::AnySourcePort {
+    if question.is(Strictness::AnySourcePort) {
         set = row.relaxed;
     } else if row.by_client != 0 {
         let key = u64::from(server_class) << 32 | u64::from(client_class);
-        let found = find_shared(tables, Tag::Service as u8, key, 0);
+        let found = tables.find(Tag::Service as u8, key, 0);
         if found != 0 {
             set = found;
         }
     }
     let Some(row) = tables.service(set) else { return 0 };
-    let base = if strictness == Strictness::AnyLink { row.linked } else { row.base };
+    let base = if question.is(Strictness::AnyLink) { row.linked } else { row.base };
     if base == 0 {
         return 0;
     }
@@ -367,8 +399,7 @@ fn family_of<T: Tables>(
             let holds = if relation.kind == RelationKind::Same as u8 {
                 client_port == port
             } else {
-                strictness == Strictness::AnyLink
-                    || link_holds(tables, relation, headers.family, address, server, port)
+                question.is(Strictness::AnyLink) || link_holds(tables, relation, question)
             };
             held |= u32::from(holds) << at;
         }
@@ -398,26 +429,20 @@ fn classes_of<T: Tables>(tables: &T, transport: u8, client_port: u16, port: u16)
 
 /// Whether a server's port belongs to its address.
 #[inline(always)]
-fn link_holds<T: Tables>(
-    tables: &T,
-    relation: &RelationRow,
-    family: u8,
-    address: &Address,
-    server: u32,
-    port: u16,
-) -> bool {
+fn link_holds<T: Tables>(tables: &T, relation: &RelationRow, question: &Question) -> bool {
+    let port = u32::from(question.port());
     if relation.kind == RelationKind::Table as u8 {
-        let listed = find_shared(tables, Tag::Port as u8, u64::from(server), u32::from(relation.table));
-        return listed == u32::from(port);
+        let server = question.nodes & 0xffff_ffff;
+        return tables.find(Tag::Port as u8, server, u32::from(relation.table)) == port;
     }
     let octet = u32::from(relation.octet);
-    let (word, byte) = match (family, octet) {
-        (4, _) => (address.lo, 4u32.wrapping_sub(octet)),
-        (_, 0..=8) => (address.hi, 8u32.wrapping_sub(octet)),
-        _ => (address.lo, 16u32.wrapping_sub(octet)),
+    let (word, byte) = match (question.family(), octet) {
+        (4, _) => (question.lo, 4u32.wrapping_sub(octet)),
+        (_, 0..=8) => (question.hi, 8u32.wrapping_sub(octet)),
+        _ => (question.lo, 16u32.wrapping_sub(octet)),
     };
     let value = (word >> ((byte * 8) & 63)) as u32 & 0xff;
-    u32::from(relation.base) + u32::from(relation.step) * value == u32::from(port)
+    u32::from(relation.base) + u32::from(relation.step) * value == port
 }
 
 /// Rules of a flow in forward and in return orientation, from 1; 0 is none. What [`super::judge`] starts

@@ -9,5 +9,7 @@ mod lookup;
 mod tables;
 
 pub use decide::{Decision, judge, verdict};
-pub use lookup::{LOW_SOURCE, exact_key, hash, hash6, in_range, matching_rules, prefix_mask4, prefix_mask6};
+pub use lookup::{
+    LOW_SOURCE, Question, exact_key, find, first_rule, hash, hash6, in_range, matching_rules, node_of,
+};
 pub use tables::{FragmentKey, Tables};

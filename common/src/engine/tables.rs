@@ -4,6 +4,7 @@ use crate::abi::{
     Bucket, Bucket6, ConduitRow, Feature, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow,
     ServiceRow, Setting,
 };
+use super::lookup::{self, Question};
 use crate::wire::Headers;
 
 /// Identity of a fragmented packet.
@@ -43,7 +44,7 @@ impl FragmentKey {
 /// One generation's tables, and the state that decisions share.
 ///
 /// Rows are `None` only where an index is out of range, which a consistent image never asks for.
-pub trait Tables {
+pub trait Tables: Sized {
     /// A word of the settings.
     fn setting(&self, at: usize) -> u32;
     /// A bucket of the index.
@@ -74,6 +75,22 @@ pub trait Tables {
     fn fragment_allowed(&self, key: &FragmentKey) -> bool;
     /// Notes that the first fragment of a packet was allowed.
     fn allow_fragments(&self, key: &FragmentKey);
+
+    /// Value of a key in the index; 0 is absent.
+    ///
+    /// This and the next two take and give numbers only, so that the data plane can make functions of them
+    /// that the verifier checks once, and not at every place that calls them.
+    fn find(&self, tag: u8, k0: u64, k1: u32) -> u32 {
+        lookup::find(self, tag, k0, k1)
+    }
+    /// The most specific host or prefix that the policy knows for an address; 0 is none.
+    fn node_of(&self, family: u8, hi: u64, lo: u64) -> u32 {
+        lookup::node_of(self, family, hi, lo)
+    }
+    /// First rule of the file that answers a question, from 1; 0 is none.
+    fn first_rule(&self, question: Question) -> u32 {
+        lookup::first_rule(self, question)
+    }
 
     /// Whether the policy uses a feature.
     #[inline(always)]

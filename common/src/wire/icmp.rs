@@ -73,7 +73,7 @@ fn echo(headers: &mut Headers, source_port: u16, destination_port: u16) -> Conte
 #[inline(always)]
 pub fn neighbour_claim<P: Packet>(packet: &P, headers: &Headers) -> Option<Address> {
     if headers.icmp_type == NEIGHBOUR_ADVERTISEMENT {
-        ipv6::address(packet, headers.l4 as usize + TARGET)
+        ipv6::address(packet, headers.l4() + TARGET)
     } else {
         Some(headers.source)
     }

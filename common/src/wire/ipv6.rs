@@ -1,7 +1,7 @@
 //! Internet Protocol version 6 (RFC 8200) with a bounded number of extension headers.
 
 use super::ipv4::protocol;
-use super::{Address, Content, FIRST_FRAGMENT, Headers, LATER_FRAGMENT, Packet, icmp, transport};
+use super::{Address, Content, FIRST_FRAGMENT, Headers, LATER_FRAGMENT, OFFSET_MASK, Packet, icmp, transport};
 
 const PAYLOAD_LENGTH: usize = 4;
 const NEXT_HEADER: usize = 6;
@@ -11,9 +11,6 @@ const HEADER: usize = 40;
 
 /// Extension headers that are followed; more make a packet malformed.
 pub const MAX_EXTENSIONS: usize = 6;
-
-/// An offset that no packet reaches: keeps the arithmetic bounded for the verifier.
-const OFFSET_MASK: usize = 0x3fff;
 
 mod extension {
     pub(super) const HOP_BY_HOP: u8 = 0;

@@ -79,7 +79,25 @@ pub struct Headers {
     pub end: u32,
 }
 
+/// An offset that no packet reaches: keeps offsets bounded for the verifier, which forgets what it knew of a
+/// number that has been stored.
+pub(crate) const OFFSET_MASK: usize = 0x3fff;
+
 impl Headers {
+    /// Offset of the IP or ARP header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn l3(&self) -> usize {
+        self.l3 as usize & OFFSET_MASK
+    }
+
+    /// Offset of the transport header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn l4(&self) -> usize {
+        self.l4 as usize & OFFSET_MASK
+    }
+
     /// Whether the packet opens a TCP connection.
     #[must_use]
     #[inline(always)]

@@ -13,7 +13,7 @@ const QUOTE: usize = 8;
 pub fn quoted<P: Packet>(packet: &P, outer: &Headers, inner: &mut Headers) -> Option<()> {
     inner.transport = NO_TRANSPORT;
     inner.family = outer.family;
-    let l3 = outer.l4 as usize + QUOTE;
+    let l3 = outer.l4() + QUOTE;
     let l4 = if outer.family == 4 { v4(packet, l3, inner)? } else { v6(packet, l3, inner)? };
     if outer.end as usize <= l4 + 7 {
         return None;

@@ -188,7 +188,8 @@ fn shared(resolved: &Resolved, diagnostics: &mut Diagnostics) {
             }
         }
     }
-    for (address, owners) in &hosts {
+    for (address, owners) in &mut hosts {
+        owners.sort_by_key(|(_, _, span)| *span);
         let group = is_group(&Addresses::Host(*address));
         let Some(((first, first_site, first_span), others)) = owners.split_first() else { continue };
         let mut known = first.mac.zip(first_site.mac).map(|mac| (mac, first));

@@ -45,7 +45,7 @@ fn ports(service: &Service, span: Span, diagnostics: &mut Diagnostics) {
             }
             (
                 format!("service `{name}` allows {count} ports of its servers"),
-                "few devices need more than some dozen; `banchi learn` shows which ports are used",
+                "few devices need more than some dozen; list those that are used",
             )
         }
         ServerPort::Linked { .. } | ServerPort::ByAddress(_) => return,

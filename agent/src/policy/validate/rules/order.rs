@@ -25,8 +25,10 @@ pub(crate) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     for (id, rule) in policy.rules.iter().enumerate() {
         let later = Side { policy, shapes: &shapes, sets: &sets, id };
         let candidates = earlier.candidates(rule, &services, &assets);
-        report(&later, &candidates, resolved, diagnostics);
-        earlier.insert(id, rule);
+        // What one earlier rule covers never decides, and cannot cover what that rule does not.
+        if !report(&later, &candidates, resolved, diagnostics) {
+            earlier.insert(id, rule);
+        }
     }
 }
 
@@ -208,8 +210,14 @@ impl<'p> Side<'p> {
     }
 }
 
-fn report(later: &Side<'_>, candidates: &[usize], resolved: &Resolved, diagnostics: &mut Diagnostics) {
-    let Some(site) = resolved.sites.rules.get(later.id) else { return };
+/// Reports what the candidates do to a rule. Says whether one of them alone covers all of it.
+fn report(
+    later: &Side<'_>,
+    candidates: &[usize],
+    resolved: &Resolved,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let Some(site) = resolved.sites.rules.get(later.id) else { return false };
     let mut alike = Vec::new();
     for id in candidates {
         let earlier = Side { id: *id, ..*later };
@@ -244,22 +252,27 @@ fn report(later: &Side<'_>, candidates: &[usize], resolved: &Resolved, diagnosti
         };
         diagnostics.push(diagnostic.label(site.whole, "").label(earlier_site.whole, "the earlier rule"));
         if diagnostics.last_is_error() {
-            return;
+            return true;
         }
     }
-    shadowed(later, &alike, resolved, diagnostics);
+    shadowed(later, &alike, resolved, diagnostics)
 }
 
 /// One earlier rule that covers all, or several that do together, asset by asset.
-fn shadowed(later: &Side<'_>, alike: &[Side<'_>], resolved: &Resolved, diagnostics: &mut Diagnostics) {
-    let Some(by) = covering(later, alike) else { return };
-    let Some(site) = resolved.sites.rules.get(later.id) else { return };
+fn shadowed(
+    later: &Side<'_>,
+    alike: &[Side<'_>],
+    resolved: &Resolved,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let Some(by) = covering(later, alike) else { return false };
+    let Some(site) = resolved.sites.rules.get(later.id) else { return false };
     let Some(((first, first_site), count)) = by
         .first()
         .and_then(|id| resolved.policy.rules.get(*id).zip(resolved.sites.rules.get(*id)))
         .map(|first| (first, by.len()))
     else {
-        return;
+        return false;
     };
     let message = match count {
         1 => format!("rule `{}` in line {} covers all of this one already", first.name, first.line),
@@ -274,6 +287,7 @@ fn shadowed(later: &Side<'_>, alike: &[Side<'_>], resolved: &Resolved, diagnosti
             .label(first_site.whole, "decides first")
             .help("remove this rule, or make the earlier one narrower"),
     );
+    count == 1
 }
 
 /// Pairs of a client and a server that are looked at one by one at most.

@@ -1,0 +1,91 @@
+//! Counters, summed over the CPUs.
+
+use aya::maps::PerCpuArray;
+use banchi_common::abi::{Counter, Reports};
+use banchi_common::reason::{REASON_ROWS, REASONS, Reason};
+use serde::Serialize;
+
+use super::error::DatapathError;
+use super::load::{Datapath, Row, writing};
+
+/// Packets, bytes and time of the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Nanoseconds since boot; 0 is never.
+    #[serde(skip)]
+    pub last_ns: u64,
+}
+
+/// All counters at one time.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    /// Forward and return packets of each rule, in file order.
+    pub rules: Vec<(Count, Count)>,
+    /// Packets of each conduit (0 is none) by reason, without those that a rule allowed.
+    pub reasons: Vec<Vec<(Reason, Count)>>,
+    /// What became of the reports of each reason.
+    pub reports: Vec<(Reason, Reports)>,
+}
+
+impl Datapath {
+    /// Reads every counter.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn counters(&self) -> Result<Counters, DatapathError> {
+        let rules: PerCpuArray<_, Row<Counter>> =
+            PerCpuArray::try_from(self.map("RULE_COUNTERS")?).map_err(|e| writing("RULE_COUNTERS", &e))?;
+        let sum = |at: u32| -> Result<Count, DatapathError> {
+            let values = rules.get(&at, 0).map_err(|e| writing("RULE_COUNTERS", &e))?;
+            Ok(total(values.iter().map(|Row(counter)| counter)))
+        };
+        let by_rule =
+            (1..self.rules).map(|rule| Ok((sum(rule * 2)?, sum(rule * 2 + 1)?))).collect::<Result<_, _>>()?;
+
+        let reasons: PerCpuArray<_, Row<Counter>> =
+            PerCpuArray::try_from(self.map("REASON_COUNTERS")?).map_err(|e| writing("REASON_COUNTERS", &e))?;
+        let mut by_conduit = Vec::new();
+        for conduit in 0..self.conduits {
+            let mut counts = Vec::new();
+            for about in REASONS {
+                let at = conduit * REASON_ROWS as u32 + about.reason as u32;
+                let values = reasons.get(&at, 0).map_err(|e| writing("REASON_COUNTERS", &e))?;
+                let count = total(values.iter().map(|Row(counter)| counter));
+                if count.packets > 0 {
+                    counts.push((about.reason, count));
+                }
+            }
+            by_conduit.push(counts);
+        }
+
+        let reports: PerCpuArray<_, Row<Reports>> =
+            PerCpuArray::try_from(self.map("REPORTS")?).map_err(|e| writing("REPORTS", &e))?;
+        let mut by_reason = Vec::new();
+        for about in REASONS {
+            let values = reports.get(&(about.reason as u32), 0).map_err(|e| writing("REPORTS", &e))?;
+            let mut sum = Reports::default();
+            for Row(report) in values.iter() {
+                sum.sent += report.sent;
+                sum.suppressed += report.suppressed;
+                sum.limited += report.limited;
+                sum.lost += report.lost;
+            }
+            if sum != Reports::default() {
+                by_reason.push((about.reason, sum));
+            }
+        }
+        Ok(Counters { rules: by_rule, reasons: by_conduit, reports: by_reason })
+    }
+}
+
+fn total<'a>(counters: impl Iterator<Item = &'a Counter>) -> Count {
+    counters.fold(Count::default(), |sum, counter| Count {
+        packets: sum.packets + counter.packets,
+        bytes: sum.bytes + counter.bytes,
+        last_ns: sum.last_ns.max(counter.last_ns),
+    })
+}

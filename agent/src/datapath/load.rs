@@ -1,0 +1,231 @@
+//! From an image to a loaded program with its own, fully populated maps.
+
+use aya::maps::{Array, Map, MapError, RingBuf};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use banchi_common::abi::{ConduitRow, INTERFACES, Mode, Setting};
+use banchi_common::reason::REASON_ROWS;
+
+use super::error::DatapathError;
+use crate::image::Image;
+
+static OBJECT: &[u8] = include_bytes_aligned!(env!("BANCHI_BPF_OBJECT"));
+
+/// Name of the XDP program in the object.
+const PROGRAM: &str = "banchi";
+
+/// A row of a map, in the bytes that both sides share.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Row<T>(pub(super) T);
+
+// SAFETY: `bytemuck::Pod` promises what `aya::Pod` asks for (any bytes are a value, no padding, Copy), and the
+// wrapper is transparent.
+unsafe impl<T: bytemuck::Pod> aya::Pod for Row<T> {}
+
+/// What the policy does not say.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Milliseconds between two events of one kind about one flow; 0 reports every packet.
+    pub suppress_ms: u32,
+    /// Events of one reason a second and CPU before they are counted only; 0 is no limit.
+    pub events_per_second: u32,
+    /// Bytes of the ring buffer: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// Write each decision to the trace map: for tests and proofs.
+    pub trace: bool,
+    /// Tell the log what becomes of every packet: for debugging only.
+    pub log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { suppress_ms: 10_000, events_per_second: 1_000, ring_bytes: 4 << 20, trace: false, log: false }
+    }
+}
+
+/// A loaded program with its maps. Detached, and gone from the kernel, when dropped.
+pub struct Datapath {
+    pub(super) ebpf: Ebpf,
+    pub(super) rules: u32,
+    pub(super) conduits: u32,
+}
+
+impl Datapath {
+    /// Loads an image. `indices` are the interface indices of [`Image::interfaces`], in that order.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the program or a map; nothing stays behind then.
+    pub fn load(image: &Image, indices: &[u32], options: &Options) -> Result<Self, DatapathError> {
+        let mut settings = image.settings;
+        let mut set = |setting: Setting, value: u32| {
+            if let Some(word) = settings.get_mut(setting as usize) {
+                *word = value;
+            }
+        };
+        set(Setting::SuppressMs, options.suppress_ms);
+        set(Setting::EventsPerSecond, options.events_per_second);
+        set(Setting::Trace, u32::from(options.trace));
+        set(Setting::Log, u32::from(options.log));
+        let largest = indices.iter().copied().max().unwrap_or(0);
+        if largest >= INTERFACES {
+            let at = indices.iter().position(|index| *index == largest).unwrap_or(0);
+            let interface = image.interfaces.get(at).cloned().unwrap_or_default();
+            return Err(DatapathError::InterfaceIndex { interface, index: largest, limit: INTERFACES - 1 });
+        }
+
+        let counters = (image.rules.len() * 2) as u32;
+        let reasons = (image.conduits.len() * REASON_ROWS) as u32;
+        let mut loader = EbpfLoader::new();
+        loader.override_global("SETTINGS", settings.as_slice(), true);
+        let sizes = [
+            ("INDEX", image.index.len()),
+            ("INDEX6", image.index6.len()),
+            ("PORTS", image.ports.len()),
+            ("SERVERS", image.servers.len()),
+            ("SERVICES", image.services.len()),
+            ("RELATIONS", image.relations.len()),
+            ("NODES", image.nodes.len()),
+            ("FLOWS", image.flows.len()),
+            ("RULES", image.rules.len()),
+            ("CONDUITS", image.conduits.len()),
+            ("ZONES", image.zones.len()),
+        ];
+        for (name, rows) in sizes {
+            loader.map_max_entries(name, (rows as u32).max(1));
+        }
+        loader.map_max_entries("INTERFACES", largest + 1);
+        loader.map_max_entries("RULE_COUNTERS", counters);
+        loader.map_max_entries("REASON_COUNTERS", reasons);
+        loader.map_max_entries("EVENTS", options.ring_bytes);
+        let mut ebpf = loader.load(OBJECT).map_err(|e| DatapathError::other("create the maps", chain(&e)))?;
+
+        fill(&mut ebpf, "INDEX", &image.index)?;
+        fill(&mut ebpf, "INDEX6", &image.index6)?;
+        fill(&mut ebpf, "PORTS", &image.ports)?;
+        fill(&mut ebpf, "SERVERS", &image.servers)?;
+        fill(&mut ebpf, "SERVICES", &image.services)?;
+        fill(&mut ebpf, "RELATIONS", &image.relations)?;
+        fill(&mut ebpf, "NODES", &image.nodes)?;
+        fill(&mut ebpf, "FLOWS", &image.flows)?;
+        fill(&mut ebpf, "RULES", &image.rules)?;
+        fill(&mut ebpf, "CONDUITS", &image.conduits)?;
+        fill(&mut ebpf, "ZONES", &image.zones)?;
+        let mut places = array::<u32>(&mut ebpf, "INTERFACES")?;
+        for (place, index) in (1u32..).zip(indices) {
+            places.set(*index, Row(place), 0).map_err(|e| writing("INTERFACES", &e))?;
+        }
+        drop(places);
+
+        let mut datapath =
+            Self { ebpf, rules: image.rules.len() as u32, conduits: image.conduits.len() as u32 };
+        datapath.program_mut()?.load().map_err(|error| match error {
+            aya::programs::ProgramError::LoadError { io_error, verifier_log } => {
+                let log = verifier_log.to_string();
+                let start = log.len().saturating_sub(2_000);
+                DatapathError::Verifier { log: format!("{io_error}\n{}", log.get(start..).unwrap_or(&log)) }
+            }
+            other => DatapathError::other("load the program", chain(&other)),
+        })?;
+        Ok(datapath)
+    }
+
+    pub(super) fn program_mut(&mut self) -> Result<&mut Xdp, DatapathError> {
+        let program = self.ebpf.program_mut(PROGRAM).ok_or_else(|| missing(PROGRAM))?;
+        program.try_into().map_err(|e| DatapathError::other("find the program", e))
+    }
+
+    pub(super) fn program(&self) -> Result<&Xdp, DatapathError> {
+        let program = self.ebpf.program(PROGRAM).ok_or_else(|| missing(PROGRAM))?;
+        program.try_into().map_err(|e| DatapathError::other("find the program", e))
+    }
+
+    pub(super) fn map(&self, name: &str) -> Result<&Map, DatapathError> {
+        self.ebpf.map(name).ok_or_else(|| missing(name))
+    }
+
+    /// Sets a conduit's mode by hand, from now on and for its rules too. Conduit 0 is what belongs to none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the write.
+    pub fn set_mode(&mut self, conduit: u32, mode: Mode) -> Result<(), DatapathError> {
+        let row = ConduitRow { mode: mode as u8, by_hand: 1, reserved: [0; 6] };
+        array(&mut self.ebpf, "CONDUITS")?.set(conduit, Row(row), 0).map_err(|e| writing("CONDUITS", &e))
+    }
+
+    /// Mode of every conduit from 0, and whether it was set by hand.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn modes(&self) -> Result<Vec<(Mode, bool)>, DatapathError> {
+        let rows: Array<_, Row<ConduitRow>> =
+            Array::try_from(self.map("CONDUITS")?).map_err(|e| writing("CONDUITS", &e))?;
+        (0..self.conduits)
+            .map(|at| {
+                let Row(row) = rows.get(&at, 0).map_err(|e| writing("CONDUITS", &e))?;
+                let mode = if row.mode == Mode::Enforce as u8 { Mode::Enforce } else { Mode::Alert };
+                Ok((mode, row.by_hand != 0))
+            })
+            .collect()
+    }
+
+    /// The ring of events. There is one, and it can be taken once.
+    ///
+    /// # Errors
+    /// Where it has been taken.
+    pub fn take_events(&mut self) -> Result<RingBuf<aya::maps::MapData>, DatapathError> {
+        let map = self.ebpf.take_map("EVENTS").ok_or_else(|| missing("EVENTS"))?;
+        RingBuf::try_from(map).map_err(|e| writing("EVENTS", &e))
+    }
+
+    /// Starts forwarding the data plane's log records. They exist only with [`Options::log`].
+    ///
+    /// # Errors
+    /// Where the kernel refuses the ring.
+    pub fn take_log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, DatapathError> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|e| DatapathError::other("open the log", e))
+    }
+}
+
+/// Error and causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn missing(name: &str) -> DatapathError {
+    DatapathError::other("read the object", format!("it has no `{name}`"))
+}
+
+pub(super) fn writing(map: &str, error: &MapError) -> DatapathError {
+    DatapathError::other(format!("access the map {map}"), chain(error))
+}
+
+fn array<'a, T: bytemuck::Pod>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<Array<&'a mut aya::maps::MapData, Row<T>>, DatapathError> {
+    let map = ebpf.map_mut(name).ok_or_else(|| missing(name))?;
+    Array::try_from(map).map_err(|e| writing(name, &e))
+}
+
+/// Writes the rows that are not zero: the others are zero already.
+fn fill<T: bytemuck::Pod + PartialEq>(
+    ebpf: &mut Ebpf,
+    name: &str,
+    rows: &[T],
+) -> Result<(), DatapathError> {
+    let mut array = array::<T>(ebpf, name)?;
+    let zero = T::zeroed();
+    for (at, row) in (0u32..).zip(rows) {
+        if *row != zero {
+            array.set(at, Row(*row), 0).map_err(|e| writing(name, &e))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Running single packets through the loaded program, without an interface.
+
+use aya::maps::PerCpuArray;
+use aya::programs::{TestRun as _, TestRunOptions};
+use banchi_common::abi::Trace;
+use banchi_common::reason::{Orientation, Reason, Verdict};
+
+use super::error::DatapathError;
+use super::load::{Datapath, Row, writing};
+
+/// `XDP_DROP`.
+const XDP_DROP: u32 = 1;
+
+/// What the program did with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// It was dropped.
+    pub dropped: bool,
+    /// Why.
+    pub reason: Reason,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Which way it went through its rule.
+    pub orientation: Orientation,
+    /// Rule that decided or fits best, in file order from 0.
+    pub rule: Option<usize>,
+    /// Conduit, in file order from 0.
+    pub conduit: Option<usize>,
+    /// Zone that it came from, in file order from 0.
+    pub zone: Option<usize>,
+}
+
+impl Datapath {
+    /// Runs one packet of at least 14 bytes, as if it came in by an interface. Needs
+    /// [`super::Options::trace`].
+    ///
+    /// # Errors
+    /// Where the kernel refuses the run, or the program was loaded without a trace.
+    pub fn test_run(&self, packet: &[u8], interface: u32) -> Result<Outcome, DatapathError> {
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let context = [0, packet.len() as u32, 0, interface, 0, 0];
+        let before = self.traces()?;
+        let result = self
+            .program()?
+            .test_run(TestRunOptions {
+                data_in: Some(packet),
+                ctx_in: Some(bytemuck::bytes_of(&context)),
+                ..TestRunOptions::new()
+            })
+            .map_err(|e| DatapathError::other("run a packet through the program", super::load::chain(&e)))?;
+        let after = self.traces()?;
+        let trace = after.iter().zip(&before).find(|(now, then)| now.count != then.count).map(|(now, _)| now);
+        let trace = trace.ok_or_else(|| DatapathError::other("read the trace", "it was loaded without one"))?;
+        let unknown = || DatapathError::other("read the trace", format!("it makes no sense: {trace:?}"));
+        Ok(Outcome {
+            dropped: result.return_value == XDP_DROP,
+            reason: Reason::from_number(trace.reason).ok_or_else(unknown)?,
+            verdict: Verdict::from_number(trace.verdict).ok_or_else(unknown)?,
+            orientation: match trace.orientation {
+                1 => Orientation::Forward,
+                2 => Orientation::Return,
+                _ => Orientation::None,
+            },
+            rule: (trace.rule as usize).checked_sub(1),
+            conduit: usize::from(trace.conduit).checked_sub(1),
+            zone: usize::from(trace.zone).checked_sub(1),
+        })
+    }
+
+    fn traces(&self) -> Result<Vec<Trace>, DatapathError> {
+        let map: PerCpuArray<_, Row<Trace>> =
+            PerCpuArray::try_from(self.map("TRACE")?).map_err(|e| writing("TRACE", &e))?;
+        let values = map.get(&0, 0).map_err(|e| writing("TRACE", &e))?;
+        Ok(values.iter().map(|Row(trace)| *trace).collect())
+    }
+}

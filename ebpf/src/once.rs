@@ -1,0 +1,29 @@
+//! Functions that the verifier checks once, whatever number of places call them.
+//!
+//! They are global symbols that take and give numbers, which is what makes the verifier look at them apart
+//! from their callers. What they do is the engine's.
+
+use banchi_common::engine::{self, Question};
+
+use crate::maps::Maps;
+
+/// See [`engine::find`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn index_find(tag: u32, k0: u64, k1: u32) -> u32 {
+    engine::find(&Maps, tag as u8, k0, k1)
+}
+
+/// See [`engine::node_of`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn node_of(family: u32, hi: u64, lo: u64) -> u32 {
+    engine::node_of(&Maps, family as u8, hi, lo)
+}
+
+/// See [`engine::first_rule`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn first_rule(ports: u64, nodes: u64, hi: u64, lo: u64) -> u32 {
+    engine::first_rule(&Maps, Question { ports, nodes, hi, lo })
+}
