@@ -5,6 +5,7 @@
 //! - [`plant`] is the plant that the demo and most tests take place in.
 //! - [`traffic`] speaks the four port idioms with plain sockets.
 //! - [`peers`] runs real protocol stacks (pymodbus, bacpypes3) as clients and servers.
+//! - [`agent`] runs the agent, [`scenarios`] says what should happen, and [`stage`] lets it happen and watches.
 //!
 //! Everything that waits waits for an event and has a deadline; nothing here sleeps for a fixed time.
 #![allow(
@@ -15,11 +16,14 @@
     reason = "test code: a broken expectation should stop the test right where it is"
 )]
 
+pub mod agent;
 mod endpoint;
 pub mod lab;
 pub mod packet;
 pub mod peers;
 pub mod plant;
+pub mod scenarios;
+pub mod stage;
 pub mod traffic;
 
 pub use endpoint::Endpoint;

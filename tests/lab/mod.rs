@@ -55,6 +55,7 @@ pub struct Lab {
 pub struct Host {
     plan: HostPlan,
     zone: String,
+    networks: Vec<Network>,
     namespace: Namespace,
 }
 
@@ -157,6 +158,16 @@ impl Host {
             std::net::IpAddr::V6(_) => None,
         });
         found.unwrap_or_else(|| panic!("{} has no IPv4 address", self.plan.name))
+    }
+
+    /// Its first IPv4 address with the length of its network's prefix, as `10.10.1.5/16`.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn ipv4_with_prefix(&self) -> String {
+        let network = self.networks.iter().find(|network| network.address.is_ipv4());
+        let network = network.unwrap_or_else(|| panic!("zone {} has no IPv4 network", self.zone));
+        format!("{}/{}", self.ipv4(), network.prefix)
     }
 
     /// Its first IPv6 address.

@@ -101,7 +101,8 @@ pub(crate) fn build(prefix: &str, gateway: Gateway, zones: &[Zone]) -> Result<Bu
             .iter()
             .flat_map(|zone| zone.hosts.iter().map(move |plan| (zone, plan)))
             .map(|(zone, plan)| {
-                let built = Host { plan: plan.clone(), zone: zone.name.clone(), namespace: next()? };
+                let (zone, networks) = (zone.name.clone(), zone.networks.clone());
+                let built = Host { plan: plan.clone(), zone, networks, namespace: next()? };
                 Ok((plan.name.clone(), built))
             })
             .collect::<Result<_>>()?,

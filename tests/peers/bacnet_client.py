@@ -22,7 +22,7 @@ async def exchange(app, device, instance, timeout):
 
 async def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--address", required=True, help="own address with prefix, as 10.10.1.5/16")
+    parser.add_argument("--address", required=True, help="own address with prefix, as 10.10.1.5/16, or 10.10.1.5/16:40808")
     parser.add_argument("--device", required=True, help="address of the device")
     parser.add_argument("--instance", type=int, default=1001, help="instance of the device")
     parser.add_argument("--count", type=int, default=1, help="number of exchanges")
