@@ -89,8 +89,9 @@ impl Agent {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let serving = server.serve(questions, history);
         tokio::pin!(serving);
-        log::info!(
-            "ready: {} rules on {}, {}",
+        // What whoever started the agent waits for: it stands whatever the log's level is.
+        eprintln!(
+            "banchi: ready: {} rules on {}, {}",
             self.policy.rules.len(),
             self.interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "),
             self.settings.socket.display()
