@@ -10,7 +10,7 @@ const POLICY: &str = r#"
 version: 1
 defaults: { mode: enforce }
 zones:
-  control: { interfaces: [port], vlans: [untagged, 20, 100.20], networks: [10.10.0.0/16, "fd00:10::/64"] }
+  control: { interfaces: [port], vlans: [untagged, 20, 100, 100.20], networks: [10.10.0.0/16, "fd00:10::/64"] }
   line-a:  { interfaces: [line], networks: [10.20.0.0/24, "fd00:20::/64"] }
 assets:
   scada: { zone: control, addresses: [10.10.1.5, "fd00:10::5"] }
