@@ -11,10 +11,10 @@
     reason = "test code: a broken expectation should stop the test right where it is"
 )]
 
-// address
+mod address;
 mod arp;
 // counter
-// deviation
+mod deviation;
 mod ethernet;
 // event
 mod fragment;
@@ -22,13 +22,13 @@ mod fragment;
 mod icmp;
 mod ipv4;
 mod ipv6;
-// linked
+mod linked;
 // mac
 // mode
 mod neighbour;
 // order
-// pair
-// port
+mod pair;
+mod port;
 mod sctp;
 mod site;
 // size

@@ -195,6 +195,14 @@ fn want(reason: Reason, verdict: Verdict) -> Want {
 }
 
 impl Want {
+    pub(crate) fn orientation(&self) -> Option<Orientation> {
+        self.orientation
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
+    }
+
     /// It deviates from a rule that its addresses and ports match: the rule and the way through it are known.
     pub(crate) fn of(self, rule: &'static str, orientation: Orientation) -> Self {
         Self { orientation: Some(orientation), rule: Some(Some(rule)), ..self }
