@@ -58,7 +58,7 @@ fn echo() {
             case("the client pings", "control", ask(scada, plc), forward("ping").conduit("control-line-a")),
             case("the server answers", "line-a", answer(plc, scada), back("ping").conduit("control-line-a")),
             case("the server pings", "line-a", ask(plc, scada), drops(Reason::ReversedDirection).near("ping").conduit("control-line-a")),
-            case("the client answers what nobody may ask", "control", answer(scada, plc), drops(Reason::ReversedDirection).near("ping").conduit("control-line-a")),
+            case("the client answers what nobody may ask", "control", answer(scada, plc), drops(Reason::UnlistedService).near("ping").conduit("control-line-a")),
             case("a client of a network pings", "control", ask(hmi, other), forward("ping-line")),
             case("a host of the network answers", "line-a", answer(other, hmi), back("ping-line")),
             case("a host of the network that a rule names alone", "control", ask(hmi, plc), forward("ping-line")),

@@ -38,8 +38,8 @@ fn check(site: &Site, server: &str, port: u16, beside: &[u16]) {
         site.check([
             case(format!("{server} is asked on {other}, not {port}"), "control", Packet::udp((s, 6000), (p, *other)), wrong()),
             case(format!("{server} answers from {other}, not {port}"), "ring", Packet::udp((p, *other), (s, 6000)), wrong()),
-            case(format!("{server} is asked on {other}, not {port}, and from another port"), "control", Packet::udp((s, 6001), (p, *other)), drops(Reason::UnlistedService)),
-            case(format!("{server} answers from {other}, not {port}, and to another port"), "ring", Packet::udp((p, *other), (s, 6001)), drops(Reason::UnlistedService)),
+            case(format!("{server} is asked on {other}, not {port}, and from another port"), "control", Packet::udp((s, 5999), (p, *other)), drops(Reason::UnlistedService)),
+            case(format!("{server} answers from {other}, not {port}, and to another port"), "ring", Packet::udp((p, *other), (s, 5999)), drops(Reason::UnlistedService)),
         ]);
     }
 }
@@ -92,7 +92,7 @@ fn steps() {
 fn octets_of_ipv6() {
     let table: [(u8, &str, [(&str, u16); 3]); 6] = [
         (1, "2000::/3", [("2001:db8::1", 0x20), ("2100::1", 0x21), ("3f00::1", 0x3f)]),
-        (2, "fd00::/8", [("fd00::1", 0), ("fd01::1", 1), ("fdff::1", 255)]),
+        (2, "fc00::/8", [("fc00::1", 0), ("fc01::1", 1), ("fcff::1", 255)]),
         (8, "fd00::/48", [("fd00::1", 0), ("fd00:0:0:1::1", 1), ("fd00:0:0:ff::1", 255)]),
         (9, "fd00:20::/64", [("fd00:20::1", 0), ("fd00:20:0:0:100::1", 1), ("fd00:20:0:0:ff00::1", 255)]),
         (15, "fd00:20::/64", [("fd00:20::1", 0), ("fd00:20::1aa", 1), ("fd00:20::ff01", 255)]),
