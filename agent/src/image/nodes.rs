@@ -1,7 +1,7 @@
 //! Nodes: every host, every prefix of an asset and every network of a zone gets a number, and an address
 //! belongs to the most specific one that holds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banchi_common::abi::{NODE_ASSET, NODE_MAC, NodeRow, Tag, VALUE_MAX};
@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use super::entries::Entries;
 use super::error::CompileError;
 use super::index::Entry6;
-use crate::policy::model::{Addresses, AssetId, Policy};
+use crate::policy::model::{Addresses, Asset, AssetId, Policy};
 
 /// A range of at most this many addresses becomes hosts; a larger one becomes prefixes.
 const HOSTS: u128 = 4096;
@@ -82,7 +82,7 @@ impl Nodes {
                 limit: VALUE_MAX as usize,
             });
         }
-        nodes.by_asset = policy.assets.iter().map(|asset| nodes.inside(&asset.addresses)).collect();
+        nodes.by_asset = policy.assets.iter().map(|asset| nodes.inside(asset)).collect();
         // A block inside an asset's prefix belongs to the asset, whatever it was made for.
         for list in nodes.by_asset.clone() {
             for node in list {
@@ -111,20 +111,30 @@ impl Nodes {
         block.is_host().then(|| address(block.v6, block.first))
     }
 
+    /// Whether a node has a hardware address.
+    pub(super) fn has_mac(&self, node: u32) -> bool {
+        let about = (node as usize).checked_sub(1).and_then(|at| self.blocks.get(at));
+        about.is_some_and(|(_, about)| about.mac.is_some())
+    }
+
     /// The node of a host that has one.
     pub(super) fn node(&self, host: IpAddr) -> Option<u32> {
         let key = block(IpNet::from(host));
         self.blocks.binary_search_by_key(&key, |(block, _)| *block).ok().map(|at| at as u32 + 1)
     }
 
-    /// Nodes whose block lies inside the addresses.
-    fn inside(&self, addresses: &[Addresses]) -> Vec<u32> {
+    /// Nodes whose block lies inside the asset's addresses, and in its zone: 0.0.0.0/0 does not take in what
+    /// other zones claim. Blocks of the asset's own count anyway, since zones may share group addresses.
+    fn inside(&self, asset: &Asset) -> Vec<u32> {
+        let own: BTreeSet<Block> = asset.addresses.iter().flat_map(blocks_of).collect();
+        let belongs = |block: &Block, about: &About| about.zone == asset.zone || own.contains(block);
         let mut found = Vec::new();
-        for (v6, first, last) in addresses.iter().map(span) {
+        for (v6, first, last) in asset.addresses.iter().map(span) {
             let start = self.blocks.partition_point(|(block, _)| (block.v6, block.first) < (v6, first));
             let rest = self.blocks.iter().enumerate().skip(start);
             let within = rest.take_while(|(_, (block, _))| block.v6 == v6 && block.first <= last);
-            found.extend(within.filter(|(_, (block, _))| block.last() <= last).map(|(at, _)| at as u32 + 1));
+            let whole = within.filter(|(_, (block, about))| block.last() <= last && belongs(block, about));
+            found.extend(whole.map(|(at, _)| at as u32 + 1));
         }
         found.sort_unstable();
         found.dedup();

@@ -39,7 +39,7 @@ pub enum Tag {
     Port = 8,
     /// k0 = source zone << 32 | destination zone: conduit.
     Conduit = 9,
-    /// k0 = outer VID << 32 | inner VID, k1 = interface index: zone.
+    /// k0 = outer VID << 32 | inner VID, k1 = place of the interface, from 1: zone.
     DoubleVlan = 10,
     /// Low handle << 32 | high handle, ports likewise: flow. Plus the transport (0..=3), plus 4 for IPv6.
     Exact = 16,

@@ -4,10 +4,13 @@ use super::diagnose::diagnose;
 use super::lookup::{Nodes, match_flow};
 use super::tables::{FragmentKey, Tables};
 use crate::abi::{
-    Feature, MODE_INHERIT, Mode, NODE_MAC, RULE_CLIENT_MAC, RULE_SERVER_MAC, RuleRow, Tag, VIDS,
+    Feature, MODE_INHERIT, Mode, NODE_ASSET, NODE_MAC, RULE_CLIENT_MAC, RULE_SERVER_MAC, RuleRow, Tag, VIDS,
 };
 use crate::reason::{Orientation, Reason, Verdict};
 use crate::wire::{self, Content, FIRST_FRAGMENT, Headers, Packet};
+
+/// First ten bits of fe80::/10.
+const LINK_LOCAL: u64 = 0xfe80 >> 6;
 
 /// Why a packet passes or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +140,7 @@ fn unusual<P: Packet, T: Tables>(
         Content::LaterFragment if tables.fragment_allowed(&FragmentKey::of(headers, zone as u16)) => {
             Reason::Related
         }
-        Content::IcmpError if is_related(packet, tables, headers) => Reason::Related,
+        Content::IcmpError if is_related(packet, tables, headers, zone) => Reason::Related,
         Content::LaterFragment => hosts(packet, tables, headers, decision, Reason::OrphanFragment),
         Content::IcmpError => hosts(packet, tables, headers, decision, Reason::UnrelatedIcmpError),
         Content::OtherProtocol => hosts(packet, tables, headers, decision, Reason::UnlistedProtocol),
@@ -167,16 +170,16 @@ fn hosts<P: Packet, T: Tables>(
 /// The zone of an interface and its tags, from 1; 0 is none.
 #[inline(always)]
 fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
+    let place = tables.interface(interface);
+    if place == 0 {
+        return 0;
+    }
     if headers.inner_vid != 0 {
         if !tables.uses(Feature::DoubleVlan) {
             return 0;
         }
         let key = u64::from(headers.outer_vid) << 32 | u64::from(headers.inner_vid);
-        return tables.find(Tag::DoubleVlan as u8, key, interface);
-    }
-    let place = tables.interface(interface);
-    if place == 0 {
-        return 0;
+        return tables.find(Tag::DoubleVlan as u8, key, place);
     }
     if !tables.uses(Feature::Vlan) {
         return if headers.outer_vid == 0 { tables.zone(place - 1) } else { 0 };
@@ -184,15 +187,25 @@ fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
     tables.zone((place - 1) * VIDS + u32::from(headers.outer_vid & 0xfff))
 }
 
-/// Whether an ICMP error quotes a packet of a permitted flow and goes back to its sender.
-#[inline(always)]
-fn is_related<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers) -> bool {
+/// Whether an ICMP error quotes a packet of a permitted flow, goes back to its sender, and comes from the zone
+/// that the packet went to: elsewhere nobody has seen it.
+///
+/// Apart, because the stack of its caller and of what else that calls has no room for a second packet's headers.
+#[inline(never)]
+fn is_related<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers, zone: u32) -> bool {
     let mut inner = Headers::default();
     if wire::quoted(packet, outer, &mut inner).is_none() || inner.source != outer.destination {
         return false;
     }
     let matched = match_flow(tables, &inner);
-    matched.forward != 0 || matched.back != 0
+    let is_forward = matched.forward != 0;
+    let rule = if is_forward { matched.forward } else { matched.back };
+    match tables.rule(rule) {
+        Some(row) if rule != 0 => {
+            u32::from(if is_forward { row.server_zone } else { row.client_zone }) == zone
+        }
+        _ => false,
+    }
 }
 
 /// ARP and neighbour discovery pass unless they claim an address of another zone or another device.
@@ -213,8 +226,10 @@ fn neighbour<P: Packet, T: Tables>(
     let Some((address, mac)) = claim else { return Reason::Malformed };
     let family = if content == Content::Arp { 4 } else { 6 };
     let node = tables.node_of(family, address.hi, address.lo);
+    // Link-local addresses are of each zone its own, also where a zone has ::/0.
+    let link_local = family == 6 && address.hi >> 54 == LINK_LOCAL;
     let spoofed = match tables.node(node) {
-        Some(row) if node != 0 => {
+        Some(row) if node != 0 && !(link_local && row.flags & NODE_ASSET == 0) => {
             u32::from(row.zone) != zone
                 || row.flags & NODE_MAC != 0 && (row.mac != mac || source_mac(packet) != Some(mac))
         }

@@ -17,7 +17,7 @@ pub struct FragmentKey {
     pub destination: [u64; 2],
     /// Identification.
     pub id: u32,
-    /// IP protocol.
+    /// IP protocol; 0 for IPv6.
     pub protocol: u8,
     /// IP version.
     pub family: u8,
@@ -34,7 +34,9 @@ impl FragmentKey {
             source: [headers.source.hi, headers.source.lo],
             destination: [headers.destination.hi, headers.destination.lo],
             id: headers.fragment_id,
-            protocol: headers.protocol,
+            // Behind the extension headers of IPv6 each fragment may name another one; only the first
+            // fragment's counts (RFC 8200, section 4.5).
+            protocol: if headers.family == 4 { headers.protocol } else { 0 },
             family: headers.family,
             zone,
         }

@@ -46,7 +46,7 @@ pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers, l3: usize) -> 
         headers.fragment_id = u32::from(packet.u16(l3 + IDENTIFICATION)?);
         if fragment & OFFSET != 0 {
             headers.fragment = LATER_FRAGMENT;
-            return Some(Content::LaterFragment);
+            return Some(transport::later_fragment(headers.protocol, fragment & OFFSET));
         }
         headers.fragment = FIRST_FRAGMENT;
     }

@@ -10,6 +10,7 @@ const NEXT_HEADER: usize = 6;
 const SOURCE: usize = 8;
 const DESTINATION: usize = 24;
 const HEADER: usize = 40;
+const FRAGMENT_HEADER: usize = 8;
 
 /// Extension headers that are followed; more make a packet malformed.
 pub const MAX_EXTENSIONS: usize = 6;
@@ -42,17 +43,20 @@ pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers, l3: usize) -> 
             }
             extension::AUTHENTICATION => (usize::from(packet.u8(at + 1)?) + 2) * 4,
             extension::FRAGMENT => {
+                if at + FRAGMENT_HEADER > end {
+                    return Some(Content::Malformed);
+                }
                 let fragment = packet.u16(at + 2)?;
                 if fragment & 0xfff9 != 0 {
                     headers.fragment_id = packet.u32(at + 4)?;
                     if fragment & 0xfff8 != 0 {
                         headers.protocol = packet.u8(at)?;
                         headers.fragment = LATER_FRAGMENT;
-                        return Some(Content::LaterFragment);
+                        return Some(transport::later_fragment(headers.protocol, fragment >> 3));
                     }
                     headers.fragment = FIRST_FRAGMENT;
                 }
-                8
+                FRAGMENT_HEADER
             }
             _ => {
                 headers.protocol = next;

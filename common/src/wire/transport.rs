@@ -16,6 +16,13 @@ pub(crate) const SYN: u8 = 0x02;
 /// TCP flag: acknowledges.
 pub(crate) const ACK: u8 = 0x10;
 
+/// A fragment behind the first, `offset` in units of 8 bytes. One of TCP at 8 bytes overlaps the header that the
+/// first one has whole, where its flags are (RFC 3128).
+#[inline(always)]
+pub(super) fn later_fragment(protocol: u8, offset: u16) -> Content {
+    if protocol == protocol::TCP && offset == 1 { Content::Malformed } else { Content::LaterFragment }
+}
+
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers, l4: usize) -> Option<Content> {
     let room = (headers.end as usize).wrapping_sub(l4);

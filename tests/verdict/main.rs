@@ -1,0 +1,39 @@
+//! What the loaded program says of single packets: one file for each thing that it matches.
+//!
+//! A case is a packet, why its verdict is what it is, and the verdict. The kernel runs the program itself
+//! (`BPF_PROG_TEST_RUN`), so nothing is attached and no traffic flows. Needs root, and nothing else: no `ip`, no
+//! files, one interface.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a broken expectation should stop the test right where it is"
+)]
+
+mod address;
+mod arp;
+mod counter;
+mod deviation;
+mod ethernet;
+mod event;
+mod fragment;
+mod gateway;
+mod icmp;
+mod ipv4;
+mod ipv6;
+mod linked;
+mod mac;
+mod mode;
+mod neighbour;
+mod order;
+mod pair;
+mod port;
+mod sctp;
+mod site;
+mod size;
+mod survival;
+mod tcp;
+mod truncation;
+mod udp;
+mod vlan;
