@@ -109,7 +109,7 @@ pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
         relations: services.relation_rows(),
         nodes: nodes.rows(),
         flows: vec![FlowRow { low_asks: 0, high_asks: 0 }],
-        rules: rule_rows(policy),
+        rules: rule_rows(policy, &nodes),
         conduits: conduit_rows(policy),
         interfaces,
         zones,
@@ -148,8 +148,9 @@ fn set_prefix_lengths(image: &mut Image, first: Setting, lengths: &[u8]) -> Resu
     Ok(())
 }
 
-fn rule_rows(policy: &Policy) -> Vec<RuleRow> {
-    let has_mac = |assets: &[usize]| assets.iter().any(|a| policy.assets.get(*a).is_some_and(|a| a.mac.is_some()));
+fn rule_rows(policy: &Policy, nodes: &nodes::Nodes) -> Vec<RuleRow> {
+    // The address is bound, whichever asset the rule names it by.
+    let has_mac = |assets: &[usize]| nodes.any_mac() && nodes.have_mac(&nodes.of_assets(assets));
     let rows = policy.rules.iter().map(|rule| RuleRow {
         conduit: rule.conduit as u16 + 1,
         client_zone: rule.client_zone as u16 + 1,

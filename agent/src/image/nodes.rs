@@ -139,6 +139,16 @@ impl Nodes {
         lengths
     }
 
+    /// Whether some node is bound to a hardware address.
+    pub(super) fn any_mac(&self) -> bool {
+        self.blocks.iter().any(|(_, about)| about.mac.is_some())
+    }
+
+    /// Whether one of these nodes is bound to a hardware address.
+    pub(super) fn have_mac(&self, nodes: &[u32]) -> bool {
+        nodes.iter().any(|node| self.blocks.get(*node as usize - 1).is_some_and(|(_, about)| about.mac.is_some()))
+    }
+
     pub(super) fn any6(&self) -> bool {
         self.blocks.iter().any(|(block, _)| block.v6)
     }
