@@ -170,16 +170,16 @@ fn hosts<P: Packet, T: Tables>(
 /// The zone of an interface and its tags, from 1; 0 is none.
 #[inline(always)]
 fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
+    let place = tables.interface(interface);
+    if place == 0 {
+        return 0;
+    }
     if headers.inner_vid != 0 {
         if !tables.uses(Feature::DoubleVlan) {
             return 0;
         }
         let key = u64::from(headers.outer_vid) << 32 | u64::from(headers.inner_vid);
-        return tables.find(Tag::DoubleVlan as u8, key, interface);
-    }
-    let place = tables.interface(interface);
-    if place == 0 {
-        return 0;
+        return tables.find(Tag::DoubleVlan as u8, key, place);
     }
     if !tables.uses(Feature::Vlan) {
         return if headers.outer_vid == 0 { tables.zone(place - 1) } else { 0 };
