@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use super::entries::Entries;
 use super::error::CompileError;
 use super::index::Entry6;
-use crate::policy::model::{Addresses, AssetId, Policy};
+use crate::policy::model::{Addresses, AssetId, Policy, ServerPort};
 
 /// A range of at most this many addresses becomes hosts; a larger one becomes prefixes.
 const HOSTS: u128 = 4096;
@@ -29,6 +29,12 @@ impl Block {
     }
     const fn is_host(self) -> bool {
         self.length == self.bits()
+    }
+    /// The block of this length around the first address.
+    fn truncate(self, length: u8) -> Self {
+        let free = u32::from(self.bits() - length);
+        let first = self.first.checked_shr(free).and_then(|high| high.checked_shl(free)).unwrap_or(0);
+        Self { first, length, ..self }
     }
     fn last(self) -> u128 {
         let free = u32::from(self.bits() - self.length);
@@ -69,6 +75,7 @@ impl Nodes {
                 about.mac = about.mac.or(asset.mac);
             }
         }
+        split_by_tables(policy, &mut blocks);
         let mut nodes = Self {
             blocks: blocks.into_iter().collect(),
             by_asset: Vec::new(),
@@ -184,6 +191,19 @@ impl Nodes {
             ((block.first >> 64) as u64, block.first as u64, u32::from(block.length) + 1, node)
         })
         .collect()
+    }
+}
+
+/// An address with a port of its own is a host, also inside a prefix.
+fn split_by_tables(policy: &Policy, blocks: &mut BTreeMap<Block, About>) {
+    for service in &policy.services {
+        let ServerPort::ByAddress(table) = &service.port else { continue };
+        for host in table.keys().map(|host| block(IpNet::from(*host))) {
+            let around = (0..=host.bits()).rev().find_map(|length| blocks.get(&host.truncate(length)));
+            if let Some(About { zone, .. }) = around.copied() {
+                blocks.entry(host).or_insert(About { zone, asset: false, mac: None });
+            }
+        }
     }
 }
 
