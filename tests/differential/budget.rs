@@ -19,6 +19,8 @@ fn compile_budget() -> Result<()> {
         ("10,000 rules, host to host", plain(10_000)),
         ("10,000 rules of 10 x 10 hosts", grid(100, 10, 100, 10)),
         ("10,000 rules of 1 x 100 hosts", grid(1000, 1, 10, 100)),
+        ("10,000 rules of 10 x 10 hosts, and a general one", with_general_rule(grid(100, 10, 100, 10))),
+        ("10,000 rules of 10 x 10 hosts, any client port", with_any_client_port(grid(100, 10, 100, 10))),
         ("1 rule of 1,000 x 1,000 hosts", grid(1, 1000, 1, 1000)),
     ];
     for (name, policy) in cases {
@@ -115,5 +117,33 @@ fn grid(clients: usize, each_client: usize, servers: usize, each_server: usize) 
             add(&mut policy, client, clients + server, 0);
         }
     }
+    policy
+}
+
+/// A last rule that is too wide for exact tuples: every tuple must be looked up in it.
+fn with_general_rule(mut policy: Policy) -> Policy {
+    let (client, server) = (policy.assets.len(), policy.assets.len() + 1);
+    for zone in 0..2 {
+        policy.assets.push(Asset {
+            name: format!("all-{zone}"),
+            zone,
+            addresses: vec![Addresses::Prefix(policy.zones[zone].networks[0])],
+            mac: None,
+        });
+    }
+    let service = policy.services.len();
+    policy.services.push(Service {
+        name: "general".to_owned(),
+        port: ServerPort::Any,
+        source_port: SourcePort::Any,
+        ..policy.services[0].clone()
+    });
+    add(&mut policy, client, server, service);
+    policy
+}
+
+/// Pairs of hosts instead of tuples.
+fn with_any_client_port(mut policy: Policy) -> Policy {
+    policy.services[0].source_port = SourcePort::Ephemeral;
     policy
 }

@@ -101,6 +101,9 @@ impl Maker<'_> {
                 let length = self.pick(&[48, 64, 112]);
                 networks.push(IpNet::new(host6(zone, 0), length).unwrap());
             }
+            if self.chance(20) {
+                networks.push(IpNet::from(IpAddr::from([172, 16, zone as u8, 4])));
+            }
             if rest == Some(zone) {
                 networks.push("0.0.0.0/0".parse().unwrap());
                 if self.rng.bool() {
@@ -167,14 +170,17 @@ impl Maker<'_> {
         let networks = self.zones[zone].networks.clone();
         let rest = networks.iter().any(|net| net.prefix_len() == 0 && net.addr().is_ipv4());
         if rest && self.chance(30) {
-            let outside = Ipv4Addr::new(203, 0, 113, self.rng.u8(1..4));
-            return self.pick(&[Addresses::Host(outside.into()), prefix("203.0.113.0/24"), prefix("203.0.113.0/30")]
-                .iter()
-                .collect::<Vec<_>>())
-            .clone();
+            return match self.rng.u8(0..4) {
+                0 | 1 => Addresses::Host(Ipv4Addr::new(203, 0, 113, self.rng.u8(1..4)).into()),
+                2 => prefix(self.pick(&["203.0.113.0/24", "203.0.113.0/30"])),
+                _ => prefix("0.0.0.0/0"),
+            };
         }
-        let own: Vec<&IpNet> = networks.iter().filter(|net| net.prefix_len() != 0).collect();
-        let net = *self.pick(&own);
+        let own: Vec<IpNet> = networks.into_iter().filter(|net| net.prefix_len() != 0).collect();
+        let net = self.pick(&own);
+        if net.prefix_len() == net.max_prefix_len() {
+            return Addresses::Host(net.addr());
+        }
         let v6 = net.addr().is_ipv6();
         let host = |n: u8| if v6 { host6(zone, u16::from(n)) } else { host4(zone, n) };
         let bits = if v6 { 128 } else { 32 };
