@@ -1,7 +1,7 @@
 //! What compiling costs: large policies within their time.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use banchi::image::compile;
@@ -10,7 +10,7 @@ use banchi::policy::model::{
     SourcePort, Transport, Zone,
 };
 
-/// The time that a policy may take. Builds for debugging are far slower, and only show that nothing explodes.
+/// The CPU time that a policy may take. Builds for debugging are far slower, and only show that nothing explodes.
 const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 2 });
 
 #[test]
@@ -24,15 +24,24 @@ fn compile_budget() -> Result<()> {
         ("1 rule of 1,000 x 1,000 hosts", grid(1, 1000, 1, 1000)),
     ];
     for (name, policy) in cases {
-        let start = Instant::now();
+        let start = thread_time();
         let image = compile(&policy)?;
-        let took = start.elapsed();
+        let took = thread_time() - start;
         let (rules, tuples) = (policy.rules.len(), image.exact_tuples.iter().map(|n| *n as usize).sum::<usize>());
         let entries: usize = image.entries.iter().map(|(_, count)| count).sum();
         println!("{name}: {rules} rules, {tuples} exact tuples, {entries} entries in {:.3} s", took.as_secs_f64());
         ensure!(took < LIMIT, "{name} took {took:?}, and {LIMIT:?} are allowed");
     }
     Ok(())
+}
+
+/// CPU time of this thread: what else the machine does is not the compiler's fault.
+fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the one structure that it is given.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(done, 0, "every Linux has this clock");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn host(zone: u8, n: usize) -> IpAddr {
