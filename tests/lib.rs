@@ -1,6 +1,7 @@
 //! The lab: namespaces, packets and real clients for the tests of banchi.
 //!
 //! - [`lab`] builds a plant out of network namespaces: a gateway, zones, hosts; gone again when it is dropped.
+//! - [`oracle`] says what a policy means, by walking it; everything fast is held against it.
 //! - [`packet`] builds frames byte by byte, correct ones and wrong ones.
 //! - [`plant`] is the plant that the demo and most tests take place in.
 //! - [`traffic`] speaks the four port idioms with plain sockets.
@@ -19,6 +20,7 @@
 pub mod agent;
 mod endpoint;
 pub mod lab;
+pub mod oracle;
 pub mod packet;
 pub mod peers;
 pub mod plant;

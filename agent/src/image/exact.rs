@@ -43,6 +43,9 @@ impl Plan {
 /// Client node, server node and both ports.
 type Tuple = (u32, u32, u16, u16);
 
+/// Tag and key of a tuple, the rules that it leads to, and the tuple itself.
+type Found = (u8, u64, u32, FlowRow, Tuple);
+
 /// Tuples of a rule, or `None` where it is too wide for them.
 fn tuples_of(policy: &Policy, nodes: &Nodes, rule: &Rule) -> Option<Vec<Tuple>> {
     let service = policy.services.get(rule.service)?;
@@ -114,7 +117,7 @@ pub(super) fn emit(
     image: &mut Image,
     entries: &mut Entries,
 ) -> Result<(), CompileError> {
-    let mut found: Vec<(u8, u64, u32, FlowRow, Headers)> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for (number, rule) in (1u32..).zip(&policy.rules) {
         if !plan.is_exact(number as usize - 1) {
             continue;
@@ -122,7 +125,6 @@ pub(super) fn emit(
         let Some(service) = policy.services.get(rule.service) else { continue };
         for (client, server, source_port, port) in tuples_of(policy, nodes, rule).unwrap_or_default() {
             let (Some(from), Some(to)) = (nodes.host(client), nodes.host(server)) else { continue };
-            let headers = headers(from, source_port, to, port, service.transport);
             let (tag, from, to) = match (from, to) {
                 (IpAddr::V4(from), IpAddr::V4(to)) => (0, from.to_bits(), to.to_bits()),
                 _ => (4, client, server),
@@ -133,16 +135,17 @@ pub(super) fn emit(
             } else {
                 FlowRow { low_asks: 0, high_asks: number }
             };
-            found.push((Tag::Exact as u8 + tag + service.transport as u8, k0, k1, flow, headers));
+            let tuple = (client, server, source_port, port);
+            found.push((Tag::Exact as u8 + tag + service.transport as u8, k0, k1, flow, tuple));
         }
     }
     if found.is_empty() {
         return Ok(());
     }
     if plan.any_classes() {
-        complete(image, entries, &mut found);
+        complete(nodes, image, entries, &mut found);
     }
-    found.sort_by_key(|(tag, k0, k1, ..)| (*tag, *k0, *k1));
+    found.sort_unstable_by_key(|(tag, k0, k1, ..)| (*tag, *k0, *k1));
     let mut numbers: BTreeMap<FlowRow, u32> = BTreeMap::new();
     let mut at = 0;
     while let Some((tag, k0, k1, ..)) = found.get(at).copied() {
@@ -168,10 +171,12 @@ pub(super) fn emit(
 }
 
 /// Adds the rules that go through classes: asks the engine itself, over an image without exact tuples.
-fn complete(image: &mut Image, entries: &Entries, found: &mut [(u8, u64, u32, FlowRow, Headers)]) {
+fn complete(nodes: &Nodes, image: &mut Image, entries: &Entries, found: &mut [Found]) {
     index::build(image, entries);
-    for (_, _, _, flow, headers) in found {
-        let (forward, back) = matching_rules(&*image, headers);
+    for (tag, _, _, flow, (client, server, source_port, port)) in found {
+        let (Some(from), Some(to)) = (nodes.host(*client), nodes.host(*server)) else { continue };
+        let transport = (*tag - Tag::Exact as u8) & 3;
+        let (forward, back) = matching_rules(&*image, &headers(from, *source_port, to, *port, transport));
         let (low, high) = if flow.low_asks != 0 { (forward, back) } else { (back, forward) };
         flow.low_asks = first_of(flow.low_asks, low);
         flow.high_asks = first_of(flow.high_asks, high);
@@ -187,7 +192,7 @@ fn first_of(a: u32, b: u32) -> u32 {
 }
 
 /// Headers of a packet from client to server.
-fn headers(from: IpAddr, source_port: u16, to: IpAddr, port: u16, transport: Transport) -> Headers {
+fn headers(from: IpAddr, source_port: u16, to: IpAddr, port: u16, transport: u8) -> Headers {
     let word = |address: IpAddr| match address {
         IpAddr::V4(v4) => Address { hi: 0, lo: u64::from(v4.to_bits()) },
         IpAddr::V6(v6) => Address { hi: (v6.to_bits() >> 64) as u64, lo: v6.to_bits() as u64 },
@@ -198,7 +203,7 @@ fn headers(from: IpAddr, source_port: u16, to: IpAddr, port: u16, transport: Tra
         source_port,
         destination_port: port,
         family: if from.is_ipv4() { 4 } else { 6 },
-        transport: transport as u8,
+        transport,
         ..Headers::default()
     }
 }

@@ -152,8 +152,8 @@ fn set_prefix_lengths(image: &mut Image, first: Setting, lengths: &[u8]) -> Resu
 }
 
 fn rule_rows(policy: &Policy, nodes: &nodes::Nodes) -> Vec<RuleRow> {
-    // An address keeps its hardware address in every asset that holds it.
-    let has_mac = |assets: &[usize]| nodes.of_assets(assets).into_iter().any(|node| nodes.has_mac(node));
+    // The address is bound, whichever asset the rule names it by.
+    let has_mac = |assets: &[usize]| nodes.any_mac() && nodes.have_mac(&nodes.of_assets(assets));
     let rows = policy.rules.iter().map(|rule| RuleRow {
         conduit: rule.conduit as u16 + 1,
         client_zone: rule.client_zone as u16 + 1,

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use super::entries::Entries;
 use super::error::CompileError;
 use super::index::Entry6;
-use crate::policy::model::{Addresses, Asset, AssetId, Policy};
+use crate::policy::model::{Addresses, Asset, AssetId, Policy, ServerPort};
 
 /// A range of at most this many addresses becomes hosts; a larger one becomes prefixes.
 const HOSTS: u128 = 4096;
@@ -29,6 +29,12 @@ impl Block {
     }
     const fn is_host(self) -> bool {
         self.length == self.bits()
+    }
+    /// The block of this length around the first address.
+    fn truncate(self, length: u8) -> Self {
+        let free = u32::from(self.bits() - length);
+        let first = self.first.checked_shr(free).and_then(|high| high.checked_shl(free)).unwrap_or(0);
+        Self { first, length, ..self }
     }
     fn last(self) -> u128 {
         let free = u32::from(self.bits() - self.length);
@@ -69,6 +75,7 @@ impl Nodes {
                 about.mac = about.mac.or(asset.mac);
             }
         }
+        split_by_tables(policy, &mut blocks);
         let mut nodes = Self {
             blocks: blocks.into_iter().collect(),
             by_asset: Vec::new(),
@@ -111,12 +118,6 @@ impl Nodes {
         block.is_host().then(|| address(block.v6, block.first))
     }
 
-    /// Whether a node has a hardware address.
-    pub(super) fn has_mac(&self, node: u32) -> bool {
-        let about = (node as usize).checked_sub(1).and_then(|at| self.blocks.get(at));
-        about.is_some_and(|(_, about)| about.mac.is_some())
-    }
-
     /// The node of a host that has one.
     pub(super) fn node(&self, host: IpAddr) -> Option<u32> {
         let key = block(IpNet::from(host));
@@ -147,6 +148,18 @@ impl Nodes {
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
         lengths
+    }
+
+    /// Whether some node is bound to a hardware address.
+    pub(super) fn any_mac(&self) -> bool {
+        self.blocks.iter().any(|(_, about)| about.mac.is_some())
+    }
+
+    /// Whether one of these nodes is bound to a hardware address.
+    pub(super) fn have_mac(&self, nodes: &[u32]) -> bool {
+        nodes
+            .iter()
+            .any(|node| self.blocks.get(*node as usize - 1).is_some_and(|(_, about)| about.mac.is_some()))
     }
 
     pub(super) fn any6(&self) -> bool {
@@ -184,6 +197,19 @@ impl Nodes {
             ((block.first >> 64) as u64, block.first as u64, u32::from(block.length) + 1, node)
         })
         .collect()
+    }
+}
+
+/// An address with a port of its own is a host, also inside a prefix.
+fn split_by_tables(policy: &Policy, blocks: &mut BTreeMap<Block, About>) {
+    for service in &policy.services {
+        let ServerPort::ByAddress(table) = &service.port else { continue };
+        for host in table.keys().map(|host| block(IpNet::from(*host))) {
+            let around = (0..=host.bits()).rev().find_map(|length| blocks.get(&host.truncate(length)));
+            if let Some(About { zone, .. }) = around.copied() {
+                blocks.entry(host).or_insert(About { zone, asset: false, mac: None });
+            }
+        }
     }
 }
 

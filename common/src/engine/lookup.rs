@@ -440,7 +440,8 @@ fn link_holds<T: Tables>(tables: &T, relation: &RelationRow, question: &Question
         (_, 0..=8) => (question.hi, 8u32.wrapping_sub(octet)),
         _ => (question.lo, 16u32.wrapping_sub(octet)),
     };
-    let value = (word >> ((byte * 8) & 63)) as u32 & 0xff;
+    // An address without that octet gives any value: no rule with such a relation has it for a server.
+    let value = (word >> (byte.wrapping_mul(8) & 63)) as u32 & 0xff;
     u32::from(relation.base) + u32::from(relation.step) * value == port
 }
 
