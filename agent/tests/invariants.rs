@@ -64,7 +64,12 @@ fn forbid(files: &[String], words: &[&str], because: &str) {
     let mut found = Vec::new();
     for file in files {
         for (number, line) in code(file) {
-            found.extend(words.iter().filter(|word| line.contains(**word)).map(|word| format!("{file}:{number}: {word}")));
+            found.extend(
+                words
+                    .iter()
+                    .filter(|word| line.contains(**word))
+                    .map(|word| format!("{file}:{number}: {word}")),
+            );
         }
     }
     assert!(found.is_empty(), "{because}:\n{}", found.join("\n"));
@@ -107,16 +112,21 @@ fn every_unsafe_is_listed_and_discharged() {
             let lines: Vec<&str> = text.lines().collect();
             for (number, line) in code(&file) {
                 // Attributes such as `#[unsafe(no_mangle)]` are not code that runs.
-                if !(line.contains("unsafe {") || line.contains("unsafe impl") || line.contains("unsafe fn")) {
+                if !(line.contains("unsafe {") || line.contains("unsafe impl") || line.contains("unsafe fn"))
+                {
                     continue;
                 }
                 *counts.entry(file.clone()).or_default() += 1;
                 let before = &lines[number.saturating_sub(6)..number - 1];
-                assert!(before.iter().any(|line| line.contains("// SAFETY:")), "{file}:{number} has no SAFETY comment");
+                assert!(
+                    before.iter().any(|line| line.contains("// SAFETY:")),
+                    "{file}:{number} has no SAFETY comment"
+                );
             }
         }
     }
-    let listed: BTreeMap<String, usize> = UNSAFE.iter().map(|(file, count)| ((*file).to_owned(), *count)).collect();
+    let listed: BTreeMap<String, usize> =
+        UNSAFE.iter().map(|(file, count)| ((*file).to_owned(), *count)).collect();
     assert_eq!(counts, listed, "the inventory of unsafe code changed");
 }
 
@@ -145,17 +155,39 @@ fn the_data_plane_has_no_trie_and_hashes_only_what_it_learns() {
     let maps = code("ebpf/src/maps.rs");
     let hashes = maps.iter().filter(|(_, line)| line.contains("HashMap::with_max_entries"));
     assert_eq!(hashes.count(), 2);
-    let inserts = ebpf.iter().flat_map(|file| code(file)).filter(|(_, line)| line.contains(".insert(")).count();
-    assert_eq!(inserts, 2, "a map gets a new entry for a first fragment and for a report, and at no other time");
+    let inserts =
+        ebpf.iter().flat_map(|file| code(file)).filter(|(_, line)| line.contains(".insert(")).count();
+    assert_eq!(
+        inserts, 2,
+        "a map gets a new entry for a first fragment and for a report, and at no other time"
+    );
 }
 
 #[test]
 fn the_compiler_is_pure() {
     let words = [
-        "std::fs", "std::env", "std::time", "std::net::Tcp", "std::net::Udp", "std::process", "std::thread", "tokio",
-        "async ", "rustix", "libc::", "HashMap", "HashSet", "rand", "Instant", "log::",
+        "std::fs",
+        "std::env",
+        "std::time",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::process",
+        "std::thread",
+        "tokio",
+        "async ",
+        "rustix",
+        "libc::",
+        "HashMap",
+        "HashSet",
+        "rand",
+        "Instant",
+        "log::",
     ];
-    forbid(&files("agent/src/image", "rs"), &words, "the same policy gives the same bytes, and nothing else happens");
+    forbid(
+        &files("agent/src/image", "rs"),
+        &words,
+        "the same policy gives the same bytes, and nothing else happens",
+    );
 }
 
 #[test]
@@ -173,7 +205,11 @@ fn nothing_switches_the_survival_set_off() {
     let mut switches = files("agent/src/policy", "rs");
     switches.extend(files("agent/src/cli", "rs"));
     switches.push("common/src/abi/setting.rs".to_owned());
-    forbid(&switches, &["survival", "Survival", "SURVIVAL"], "the protocols that keep a network alive always pass");
+    forbid(
+        &switches,
+        &["survival", "Survival", "SURVIVAL"],
+        "the protocols that keep a network alive always pass",
+    );
 }
 
 #[test]
@@ -190,14 +226,17 @@ fn no_source_file_is_long() {
 fn the_table_of_reasons_is_that_of_the_code() {
     const START: &str = "<!-- reasons: written by agent/tests/invariants.rs -->\n";
     const END: &str = "<!-- end of reasons -->\n";
-    let mut table = "| number | name | what deviates | what happened | what to look at first |\n|---|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| number | name | what deviates | what happened | what to look at first |\n|---|---|---|---|---|\n"
+            .to_owned();
     for about in REASONS {
         let field = match about.field {
             Field::None => String::new(),
             field => serde_json::to_value(field).unwrap().as_str().unwrap().to_owned(),
         };
         let advice = if about.advice.is_empty() { "Nothing: it passes." } else { about.advice };
-        table += &format!("| {} | `{}` | {field} | {} | {advice} |\n", about.reason as u8, about.name, about.text);
+        table +=
+            &format!("| {} | `{}` | {field} | {} | {advice} |\n", about.reason as u8, about.name, about.text);
     }
     let path = root().join("docs/reasons.md");
     let text = fs::read_to_string(&path).unwrap();
@@ -227,7 +266,9 @@ fn relative_links_of_documents_lead_somewhere() {
             let full = root().join(&file);
             if !full.exists() {
                 wrong.push(format!("{document}: {target}"));
-            } else if !anchor.is_empty() && !anchors(&fs::read_to_string(full).unwrap()).contains(&anchor.to_owned()) {
+            } else if !anchor.is_empty()
+                && !anchors(&fs::read_to_string(full).unwrap()).contains(&anchor.to_owned())
+            {
                 wrong.push(format!("{document}: {target}: no such heading"));
             }
         }
@@ -254,7 +295,11 @@ fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let slug = |heading: &str| {
         let words = heading.trim_start_matches('#').trim().to_lowercase();
-        words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+        words
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .collect::<String>()
+            .replace(' ', "-")
     };
     headings.map(slug).collect()
 }
