@@ -1,6 +1,6 @@
 //! What a tuple costs in the index. `docs/adr/0001-lookup.md` states figures of this file.
 //!
-//! `cargo test --release -p banchi --test lookup_cost -- --ignored --nocapture` prints the table for large policies.
+//! `cargo test -p banchi --test lookup_cost -- --ignored --nocapture` prints the table for large policies.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
