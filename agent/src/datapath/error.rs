@@ -106,7 +106,7 @@ impl DatapathError {
         Self::Other { what: what.into(), cause: cause.to_string() }
     }
 
-    /// Exit code of the process; see `docs/policy.md` and `banchi run --help`.
+    /// Exit code of the process; see `docs/runbook.md` and `banchi run --help`.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoPrivilege { .. } => 10,

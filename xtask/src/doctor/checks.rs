@@ -40,7 +40,12 @@ pub(super) fn all() -> Result<Vec<Check>> {
             "CONFIG_DEBUG_INFO_BTF=y",
         ),
         needed("root", "loading XDP programs, making namespaces", root(), "sudo"),
-        needed("bpffs", "state outlives the agent in pinned maps", bpffs(), "mount -t bpf bpf /sys/fs/bpf"),
+        needed(
+            "bpffs",
+            "`banchi run` asks for one, and the tests pin maps there",
+            bpffs(),
+            "mount -t bpf bpf /sys/fs/bpf",
+        ),
         needed("namespaces", "the lab of the tests", namespace("true"), "CONFIG_NET_NS=y, and root"),
         needed(
             "veth",
