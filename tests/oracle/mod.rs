@@ -9,7 +9,9 @@
 //! An address has a *home*: what the policy says most specifically of it. A single host says most; then a range,
 //! whose addresses are hosts that are written together; then the longest prefix, be it an asset's or a zone's
 //! network. Of equals the first in the file counts, zones before assets. The home gives the zone.
-//! An address is *known* if any asset holds it, whatever its home is. It is *bound* to a hardware address if an asset
+//! An asset *takes in* an address that it holds if the address is at home in the asset's zone, or if nothing says
+//! more of the address than the asset itself: 0.0.0.0/0 does not take in what other zones claim. An address is
+//! *known* if any asset takes it in. It is *bound* to a hardware address if an asset
 //! of that single address names one, whichever asset a rule names.
 //!
 //! # A packet of a conversation
@@ -34,8 +36,9 @@
 //! # Everything else
 //!
 //! A frame without IP that belongs to the survival set passes even without a zone. Later fragments pass if the first
-//! one was allowed; ICMP errors pass if they go to the sender of a packet that a rule allows. Neighbour announcements
-//! pass unless they claim an address that is at home in another zone, or bound to other hardware.
+//! one was allowed; ICMP errors pass if they go to the sender of a packet that a rule allows, and come from the zone
+//! that the packet went to. Neighbour announcements pass unless they claim an address that is at home in another zone,
+//! or bound to other hardware; link-local addresses that no asset takes in are at home in every zone.
 //!
 //! # Verdict
 //!
@@ -47,7 +50,7 @@ mod relate;
 
 use std::net::IpAddr;
 
-use banchi::policy::model::{Addresses, Mode, Policy, Rule, Vlan};
+use banchi::policy::model::{Addresses, Asset, Mode, Policy, Rule, Vlan};
 use banchi_common::reason::{Orientation, Reason, Verdict};
 
 pub use packet::{Body, Defect, Flow, Fragment, TestPacket, Way};
@@ -137,8 +140,13 @@ impl Oracle {
         match &packet.body {
             Body::Flow(flow) => Self::flow(policy, packet, flow, zone),
             Body::IcmpError { about, from, to, complete, .. } => {
-                let ways = [Way::Forward, Way::Return];
-                let allowed = ways.iter().any(|way| first_match(policy, *from, *to, about, *way).is_some());
+                let went_to = match first_match(policy, *from, *to, about, Way::Forward) {
+                    Some((_, rule)) => Some(rule.server_zone),
+                    None => {
+                        first_match(policy, *from, *to, about, Way::Return).map(|(_, rule)| rule.client_zone)
+                    }
+                };
+                let allowed = went_to == Some(zone);
                 if *complete && *from == packet.destination && allowed {
                     Finding::only(Reason::Related)
                 } else {
@@ -190,7 +198,7 @@ fn hosts_first(
     zone: usize,
     otherwise: impl FnOnce() -> Finding,
 ) -> Finding {
-    let known = |address| policy.assets.iter().any(|asset| asset.addresses.iter().any(|a| holds(a, address)));
+    let known = |address| is_known(policy, address);
     let mut finding = match home(policy, packet.source) {
         None => Finding::only(Reason::UnknownSource),
         Some(home) if home != zone => Finding::only(Reason::WrongZone),
@@ -265,8 +273,9 @@ fn neighbour(
     let elsewhere = home(policy, claimed).is_some_and(|home| home != zone);
     let bound = binding(policy, claimed);
     let forged = bound.is_some_and(|mac| mac != claimed_mac || mac != packet.source_mac);
-    // Who asks whether an address is free claims nothing yet.
-    let claims = !claimed.is_unspecified();
+    // Who asks whether an address is free claims nothing yet; a link-local address is of each zone its own.
+    let link_local = matches!(claimed, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let claims = !claimed.is_unspecified() && !(link_local && !is_known(policy, claimed));
     Finding::only(if claims && (elsewhere || forged) { Reason::ArpSpoof } else { Reason::Survival })
 }
 
@@ -283,10 +292,38 @@ fn zone_of(policy: &Policy, packet: &TestPacket) -> Option<usize> {
     })
 }
 
+/// How much is said of an address by a range, and by a single host; less than both by the length of a prefix.
+const RANGE: u16 = 1000;
+const HOST: u16 = 1001;
+
+fn says(addresses: &Addresses) -> u16 {
+    match addresses {
+        Addresses::Host(_) => HOST,
+        Addresses::Range(..) => RANGE,
+        Addresses::Prefix(net) if net.prefix_len() == net.max_prefix_len() => HOST,
+        Addresses::Prefix(net) => u16::from(net.prefix_len()),
+    }
+}
+
+fn is_known(policy: &Policy, address: IpAddr) -> bool {
+    policy.assets.iter().any(|asset| takes_in(policy, asset, address))
+}
+
+fn takes_in(policy: &Policy, asset: &Asset, address: IpAddr) -> bool {
+    let holding = asset.addresses.iter().filter(|addresses| holds(addresses, address));
+    let Some(own) = holding.map(says).max() else { return false };
+    let Some((most, zone)) = most_said(policy, address) else { return false };
+    // The addresses of a range are hosts too.
+    zone == asset.zone || own.min(RANGE) >= most.min(RANGE)
+}
+
 /// Zone of what the policy says most specifically of an address.
 fn home(policy: &Policy, address: IpAddr) -> Option<usize> {
-    const RANGE: u16 = 1000;
-    const HOST: u16 = 1001;
+    most_said(policy, address).map(|(_, zone)| zone)
+}
+
+/// How much is said of an address at most, and the zone of what says it.
+fn most_said(policy: &Policy, address: IpAddr) -> Option<(u16, usize)> {
     let networks = policy.zones.iter().enumerate().flat_map(|(zone, row)| {
         row.networks
             .iter()
@@ -295,15 +332,7 @@ fn home(policy: &Policy, address: IpAddr) -> Option<usize> {
     });
     let assets = policy.assets.iter().flat_map(|asset| {
         let holding = asset.addresses.iter().filter(|addresses| holds(addresses, address));
-        holding.map(|addresses| {
-            let says = match addresses {
-                Addresses::Host(_) => HOST,
-                Addresses::Range(..) => RANGE,
-                Addresses::Prefix(net) if net.prefix_len() == net.max_prefix_len() => HOST,
-                Addresses::Prefix(net) => u16::from(net.prefix_len()),
-            };
-            (says, asset.zone)
-        })
+        holding.map(|addresses| (says(addresses), asset.zone))
     });
     let mut best: Option<(u16, usize)> = None;
     for (says, zone) in networks.chain(assets) {
@@ -311,7 +340,7 @@ fn home(policy: &Policy, address: IpAddr) -> Option<usize> {
             best = Some((says, zone));
         }
     }
-    best.map(|(_, zone)| zone)
+    best
 }
 
 fn holds(addresses: &Addresses, address: IpAddr) -> bool {
@@ -344,7 +373,7 @@ fn ends(source: IpAddr, destination: IpAddr, flow: &Flow, way: Way) -> Ends {
 
 fn is_between(policy: &Policy, rule: &Rule, ends: &Ends) -> bool {
     let side = |assets: &[usize], address| {
-        assets.iter().any(|asset| policy.assets[*asset].addresses.iter().any(|a| holds(a, address)))
+        assets.iter().any(|asset| takes_in(policy, &policy.assets[*asset], address))
     };
     side(&rule.clients, ends.client) && side(&rule.servers, ends.server)
 }
