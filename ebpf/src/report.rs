@@ -14,6 +14,8 @@ use core::hint::black_box;
 
 use crate::maps::{EVENTS, Maps, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
 
+/// No frame is shorter. As a lower bound it is one that the verifier of Linux 6.1 understands.
+const ETHERNET: u32 = 14;
 const NANOS: u64 = 1_000_000_000;
 
 /// Counts a packet: an allowed one with its rule, any other with its conduit and reason.
@@ -116,7 +118,7 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
             captured: 0,
             data: [0; CAPTURE / 8],
         });
-        if captured == 0 || captured > CAPTURE as u32 {
+        if captured < ETHERNET || captured > CAPTURE as u32 {
             -1
         } else {
             bpf_xdp_load_bytes(ctx.as_ptr().cast(), 0, (&raw mut (*event).data).cast(), captured)

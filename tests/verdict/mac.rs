@@ -22,7 +22,7 @@ assets:
   room:   { zone: control, address: 10.10.1.0/28 }
   plc:    { zone: line-a, address: 10.20.0.11, mac: "00-80-F4-0A-0B-0E" }
   plc6:   { zone: line-a, address: "fd00:20::11" }
-  line:   { zone: line-a, addresses: 10.20.0.1-10.20.0.100 }
+  line:   { zone: line-a, address: 10.20.0.1-10.20.0.100 }
 services:
   modbus: { transport: tcp, port: 502, source_port: PORT }
   opc:    { transport: tcp, port: 4840, source_port: PORT }

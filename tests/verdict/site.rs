@@ -119,7 +119,8 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        println!("cases: {}", self.cases.get());
+        // The thread has the name of the test.
+        println!("cases: {} {}", self.cases.get(), std::thread::current().name().unwrap_or_default());
     }
 }
 

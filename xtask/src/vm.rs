@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         bail!("the test executables are for this machine, the kernels for x86_64");
     }
     setup::ensure(&setup::Options { vm: true, build_only: false })?;
-    build::ensure(&build::Options::default())?;
+    build::ensure(&build::Options { bpf_only: true, ..build::Options::default() })?;
     let mut binaries = Vec::new();
     for name in &options.test {
         step::say(&format!("building the test {name}"));
