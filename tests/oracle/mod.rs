@@ -9,8 +9,8 @@
 //! An address has a *home*: what the policy says most specifically of it. A single host says most; then a range,
 //! whose addresses are hosts that are written together; then the longest prefix, be it an asset's or a zone's
 //! network. Of equals the first in the file counts, zones before assets. The home gives the zone.
-//! An asset *takes in* an address that it holds if the address is at home in the asset's zone, or if nothing says
-//! more of the address than the asset itself: 0.0.0.0/0 does not take in what other zones claim. An address is
+//! An asset *takes in* an address that it holds if the address is at home in the asset's zone, or if the asset itself names
+//! it as a host or prefix and nothing says more: 0.0.0.0/0 and ranges do not take in what other zones claim. An address is
 //! *known* if any asset takes it in. It is *bound* to a hardware address if an asset
 //! of that single address names one, whichever asset a rule names.
 //!
@@ -310,11 +310,10 @@ fn is_known(policy: &Policy, address: IpAddr) -> bool {
 }
 
 fn takes_in(policy: &Policy, asset: &Asset, address: IpAddr) -> bool {
-    let holding = asset.addresses.iter().filter(|addresses| holds(addresses, address));
-    let Some(own) = holding.map(says).max() else { return false };
+    let holding = || asset.addresses.iter().filter(|addresses| holds(addresses, address));
     let Some((most, zone)) = most_said(policy, address) else { return false };
-    // The addresses of a range are hosts too.
-    zone == asset.zone || own.min(RANGE) >= most.min(RANGE)
+    let mut named = holding().filter(|addresses| !matches!(addresses, Addresses::Range(..)));
+    holding().next().is_some() && zone == asset.zone || named.any(|addresses| says(addresses) >= most)
 }
 
 /// Zone of what the policy says most specifically of an address.
@@ -328,7 +327,7 @@ fn most_said(policy: &Policy, address: IpAddr) -> Option<(u16, usize)> {
         row.networks
             .iter()
             .filter(|net| net.contains(&address))
-            .map(move |net| (u16::from(net.prefix_len()), zone))
+            .map(move |net| (says(&Addresses::Prefix(*net)), zone))
     });
     let assets = policy.assets.iter().flat_map(|asset| {
         let holding = asset.addresses.iter().filter(|addresses| holds(addresses, address));

@@ -124,10 +124,12 @@ impl Nodes {
         self.blocks.binary_search_by_key(&key, |(block, _)| *block).ok().map(|at| at as u32 + 1)
     }
 
-    /// Nodes whose block lies inside the asset's addresses, and in its zone: 0.0.0.0/0 does not take in what
-    /// other zones claim. Blocks of the asset's own count anyway, since zones may share group addresses.
+    /// Nodes whose block lies inside the asset's addresses, and in its zone: a prefix or a range does not take in
+    /// what other zones claim. A host or prefix that the asset itself names counts anyway, since zones may share
+    /// group addresses.
     fn inside(&self, asset: &Asset) -> Vec<u32> {
-        let own: BTreeSet<Block> = asset.addresses.iter().flat_map(blocks_of).collect();
+        let named = asset.addresses.iter().filter(|addresses| !matches!(addresses, Addresses::Range(..)));
+        let own: BTreeSet<Block> = named.flat_map(blocks_of).collect();
         let belongs = |block: &Block, about: &About| about.zone == asset.zone || own.contains(block);
         let mut found = Vec::new();
         for (v6, first, last) in asset.addresses.iter().map(span) {
