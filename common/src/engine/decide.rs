@@ -209,7 +209,7 @@ fn is_related<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers, zon
 }
 
 /// ARP and neighbour discovery pass unless they claim an address of another zone or another device.
-#[inline(always)]
+#[inline(never)]
 fn neighbour<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
