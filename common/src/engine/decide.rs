@@ -185,7 +185,10 @@ fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
 }
 
 /// Whether an ICMP error quotes a packet of a permitted flow and goes back to its sender.
-#[inline(always)]
+///
+/// A function of its own, so that the quoted headers are not on the stack of the others: the kernel allows 512
+/// bytes for a chain of calls, and the longest goes through [`unusual`] and [`hosts`].
+#[inline(never)]
 fn is_related<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers) -> bool {
     let mut inner = Headers::default();
     if wire::quoted(packet, outer, &mut inner).is_none() || inner.source != outer.destination {
