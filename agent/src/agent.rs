@@ -106,16 +106,17 @@ impl Agent {
                     let _ = answer.send(self.answer(request));
                 }
                 () = &mut serving => {}
-                read = reader.next(|event| sink.report(event, &names, &clock)) => {
-                    read.map_err(|e| DatapathError::other("read the ring of events", e))?;
-                    sink.flush();
-                }
+                // Before the events: a flood of them must not keep the clock and the counts of repeats waiting.
                 _ = tick.tick() => {
                     clock = Clock::now();
                     if let Some(log) = &mut log {
                         log.flush();
                     }
                     self.sweep(&mut sink, &names, &clock);
+                }
+                read = reader.next(|event| sink.report(event, &names, &clock)) => {
+                    read.map_err(|e| DatapathError::other("read the ring of events", e))?;
+                    sink.flush();
                 }
             }
         }
