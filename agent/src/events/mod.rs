@@ -48,8 +48,8 @@ pub struct Report {
     pub ethertype: String,
     /// VIDs, outer first.
     pub vlans: Vec<u16>,
-    /// Name of the interface, or its index.
-    pub interface: String,
+    /// Name of the interface, or its index; null for counts of repeats, which may be of several.
+    pub interface: Option<String>,
     /// The rule that fits best, or null.
     pub rule: Option<String>,
     /// Line of that rule in the policy, or null.
