@@ -173,7 +173,8 @@ impl Agent {
         }
         for (number, name) in &chosen {
             self.datapath.set_mode(*number, mode)?;
-            log::warn!("mode of {name} set to {mode:?} by hand");
+            let mode = format!("{mode:?}").to_lowercase();
+            log::warn!("mode of {name} set to {mode} by hand");
         }
         Ok(Reply::Done { conduits: chosen.into_iter().map(|(_, name)| name).collect() })
     }

@@ -64,7 +64,8 @@ pub(super) fn nearest(policy: &Policy, question: &Question, most: usize) -> Vec<
 
 fn misses(fit: &Fit) -> usize {
     // A wrong host weighs more than a wrong port.
-    let weight = |field: &FieldFit| if matches!(field.field, "client" | "server" | "protocol") { 2 } else { 1 };
+    let weight =
+        |field: &FieldFit| if matches!(field.field, "client" | "server" | "protocol") { 2 } else { 1 };
     fit.fields.iter().filter(|field| !field.fits).map(weight).sum()
 }
 
