@@ -73,7 +73,8 @@ fn what_is_missing_is_named_and_nothing_is_changed() -> Result<()> {
         refuses(&lab, &before, POLICY, &more, code, words)
     };
     fake("mount -t tmpfs none /sys/kernel/btf".to_owned(), &["BTF (CONFIG_DEBUG_INFO_BTF)"], 12)?;
-    let old = "f=$(mktemp) && echo 5.15.0-91-generic > $f && mount --bind $f /proc/sys/kernel/osrelease && rm $f";
+    let old =
+        "f=$(mktemp) && echo 5.15.0-91-generic > $f && mount --bind $f /proc/sys/kernel/osrelease && rm $f";
     fake(old.to_owned(), &["this kernel (5.15.0-91-generic)", "Linux 6.1"], 12)?;
 
     // No BPF file system.

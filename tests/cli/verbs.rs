@@ -43,7 +43,10 @@ fn verbs_that_touch_nothing() -> Result<()> {
     text_fits(&output.stdout, 100)?;
     let output = banchi(&["explain", question, "--in", "control", "--policy", DEMO, "--json"])?;
     let explained = json(&output.stdout)?;
-    ensure!(explained["reason"] == "source-port-deviation" && explained["verdict"] == "would-drop", "{output}");
+    ensure!(
+        explained["reason"] == "source-port-deviation" && explained["verdict"] == "would-drop",
+        "{output}"
+    );
     ensure!(explained["nearest"][0]["rule"] == "climate", "{output}");
     Ok(())
 }
@@ -109,10 +112,15 @@ fn verbs_that_ask_the_agent() -> Result<()> {
         let conduit = &status["conduits"][index];
         Ok((conduit["mode"].clone(), conduit["by_hand"].clone()))
     };
-    ensure!(conduits(0)? == ("enforce".into(), true.into()) && conduits(1)? == ("alert".into(), false.into()));
+    ensure!(
+        conduits(0)? == ("enforce".into(), true.into()) && conduits(1)? == ("alert".into(), false.into())
+    );
     ensure!(agent.ask(&["status"])?.contains("ENFORCE (by hand)"));
     let done = json(&agent.ask(&["mode", "alert", "--all", "--json"])?)?;
-    ensure!(done == serde_json::json!({"mode": "alert", "conduits": ["(elsewhere)", "control-line-a"]}), "{done}");
+    ensure!(
+        done == serde_json::json!({"mode": "alert", "conduits": ["(elsewhere)", "control-line-a"]}),
+        "{done}"
+    );
     let done = json(&agent.ask(&["mode", "enforce", "--elsewhere", "--json"])?)?;
     ensure!(done["conduits"] == serde_json::json!(["(elsewhere)"]), "{done}");
     let output = lab.gateway().spawn(agent.command(&["mode", "alert", "--conduit", "typo"])?)?;
@@ -129,7 +137,10 @@ fn verbs_that_ask_the_agent() -> Result<()> {
     }
     let last = agent.ask(&["events", "--last", "1", "--json"])?;
     let event = json(&last)?;
-    ensure!(last.lines().count() == 1 && event["rule"] == "climate" && event["field"] == "source-port", "{last}");
+    ensure!(
+        last.lines().count() == 1 && event["rule"] == "climate" && event["field"] == "source-port",
+        "{last}"
+    );
     ensure!(event["interface"] == "control" && event["conduit"] == "control-line-a", "{last}");
     ensure!(event["data"].as_str().is_some_and(|hex| hex.contains("0a0a0105")), "{last}");
     ensure!(agent.ask(&["events", "--last", "0"])?.is_empty());

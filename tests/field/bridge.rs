@@ -65,9 +65,8 @@ enum Way {
 /// Every kind of packet, of the family 0 (IPv4) or 1 (IPv6), with the reason where it deviates.
 fn packets(family: usize) -> Vec<(Way, Packet, Option<&'static str>)> {
     let end = |host: [&str; 2], port: u16| format!("{}:{port}", host[family]);
-    let udp = |from: ([&str; 2], u16), to: ([&str; 2], u16)| {
-        Packet::udp(&*end(from.0, from.1), &*end(to.0, to.1))
-    };
+    let udp =
+        |from: ([&str; 2], u16), to: ([&str; 2], u16)| Packet::udp(&*end(from.0, from.1), &*end(to.0, to.1));
     let tcp = |from: ([&str; 2], u16), to: ([&str; 2], u16), flags| {
         Packet::tcp(&*end(from.0, from.1), &*end(to.0, to.1), flags)
     };
@@ -114,7 +113,10 @@ fn every_idiom_tagged_and_untagged_in_both_modes_and_families() -> Result<()> {
     let ends = Ends { left: lab.host("a").raw("eth0")?, right: lab.host("b").raw("eth0")? };
     let agent = Agent::start_with(&lab, POLICY, &["--suppress", "0", "--rate", "0"])?;
     let events = agent.follow(|number| {
-        ends.left.send(&Packet::udp(("10.30.0.9".parse::<Ipv4Addr>()?, PROBE), &*format!("10.30.0.130:{}", 10 + number)).build())
+        ends.left.send(
+            &Packet::udp(("10.30.0.9".parse::<Ipv4Addr>()?, PROBE), &*format!("10.30.0.130:{}", 10 + number))
+                .build(),
+        )
     })?;
     let mut wrong = Vec::new();
     for mode in [Mode::Alert, Mode::Enforce] {

@@ -57,10 +57,15 @@ fn repeats_are_suppressed_and_counted_exactly() -> Result<()> {
     };
     let mut from = beginning;
     while counted(beginning)?.0 < PACKETS as u64 {
-        events.wait_from(from, is_ours, DEADLINE)?.with_context(|| format!("only {:?}", counted(beginning)))?;
+        events
+            .wait_from(from, is_ours, DEADLINE)?
+            .with_context(|| format!("only {:?}", counted(beginning)))?;
         from = events.count();
     }
     let (sum, lines) = counted(beginning)?;
+    for event in events.since(beginning)?.into_iter().filter(is_ours) {
+        assert_eq!(event.src_port.is_some(), event.kind == "deviation", "{event:?}");
+    }
     assert_eq!(sum, PACKETS as u64);
     assert!(lines <= 12, "{lines} events are no suppression");
 

@@ -56,7 +56,14 @@ struct Case {
 }
 
 const fn case(client: (&'static str, u16), transport: Transport, server: (&'static str, [u16; 2])) -> Case {
-    Case { client: client.0, source_port: client.1, server: server.0, transport, ports: server.1, reason: None }
+    Case {
+        client: client.0,
+        source_port: client.1,
+        server: server.0,
+        transport,
+        ports: server.1,
+        reason: None,
+    }
 }
 
 impl Case {
@@ -201,10 +208,12 @@ fn carries(frame: &[u8], from: IpAddr, to: IpAddr, port: u16) -> bool {
     let port = port.to_be_bytes();
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            frame.get(26..34) == Some(&[from.octets(), to.octets()].concat()[..]) && frame.get(36..38) == Some(&port)
+            frame.get(26..34) == Some(&[from.octets(), to.octets()].concat()[..])
+                && frame.get(36..38) == Some(&port)
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
-            frame.get(22..54) == Some(&[from.octets(), to.octets()].concat()[..]) && frame.get(56..58) == Some(&port)
+            frame.get(22..54) == Some(&[from.octets(), to.octets()].concat()[..])
+                && frame.get(56..58) == Some(&port)
         }
         _ => false,
     }

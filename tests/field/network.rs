@@ -100,7 +100,8 @@ fn a_smaller_mtu_behind_the_gateway_reaches_the_sender() -> Result<()> {
     ] {
         plc.check(&command.split(' ').collect::<Vec<_>>())?;
     }
-    for command in ["ip route add 10.20.0.130 via 10.20.0.11", "ip route add fd00:20::1:130 via fd00:20::11"] {
+    for command in ["ip route add 10.20.0.130 via 10.20.0.11", "ip route add fd00:20::1:130 via fd00:20::11"]
+    {
         lab.gateway().check(&command.split(' ').collect::<Vec<_>>())?;
     }
     let agent = Agent::start(&lab, POLICY)?;
