@@ -15,8 +15,11 @@ use banchi_common::reason::REASONS;
 
 const POLICY: &str = include_str!("explain/policy.yaml");
 
+/// A packet, its zone, and its hardware address.
+type Asked = (&'static str, Option<&'static str>, Option<[u8; 6]>);
+
 /// Packets, the zone that they come from where it is not that of their source, and their hardware address.
-const QUESTIONS: &[(&str, Option<&str>, Option<[u8; 6]>)] = &[
+const QUESTIONS: &[Asked] = &[
     ("tcp 10.10.1.5:40000 > 10.20.0.11:502", None, None),
     ("tcp 10.20.0.11:502 > 10.10.1.5:40000 ack", None, None),
     ("tcp [fd00:10::5]:40000 > [fd00:20::11]:502", None, None),

@@ -4,6 +4,7 @@
 mod bridge;
 mod events;
 mod idioms;
+mod modes;
 mod network;
 mod stacks;
 
