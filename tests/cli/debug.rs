@@ -26,6 +26,9 @@ fn packets_are_logged_where_asked_for_and_cost_nothing_where_not() -> Result<()>
         let line = agent.process().wait_stderr(|printed| printed.contains(&line), DEADLINE)?;
         ensure!(line.starts_with("banchi: debug: "), "{line}");
     }
+    let lines = agent.process().stderr();
+    let other = lines.iter().find(|line| line.contains("debug") && !line.contains("ports"));
+    ensure!(other.is_none(), "besides packets: {other:?}");
     agent.stop()?;
 
     let agent = Agent::start_with(&lab, POLICY, &[])?;

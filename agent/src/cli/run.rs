@@ -54,7 +54,8 @@ fn ring_size(text: &str) -> Result<u32, String> {
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(if args.debug_packets {
-        "debug"
+        // Not what libraries have to say.
+        "info,banchi=debug"
     } else {
         "info"
     }))
