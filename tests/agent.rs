@@ -4,13 +4,14 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
 use serde::Deserialize;
 
-use crate::lab::{DEADLINE, Lab, Namespace, Process};
+use crate::lab::{DEADLINE, Lab, Process};
 
 /// How long the agent may take to load the policy and its programs: the verifier takes seconds where nothing else
 /// is slow.
@@ -23,7 +24,7 @@ const PROBE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Agent<'lab> {
     process: Process,
-    gateway: &'lab Namespace,
+    lab: &'lab Lab,
     socket: PathBuf,
 }
 
@@ -40,6 +41,8 @@ pub enum Mode {
 /// What an event reports, as far as tests look at it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Event {
+    /// `deviation` or `repeats`.
+    pub kind: String,
     /// Why.
     pub reason: String,
     /// `pass`, `drop` or `would-drop`.
@@ -58,6 +61,10 @@ pub struct Event {
     pub src_port: Option<u16>,
     /// Destination port.
     pub dst_port: Option<u16>,
+    /// VLANs, outer first.
+    pub vlans: Vec<u16>,
+    /// Packets like it that were only counted.
+    pub repeats: u64,
 }
 
 /// The events of an agent, from the moment of [`Agent::follow`].
@@ -72,14 +79,36 @@ impl<'lab> Agent<'lab> {
     /// # Errors
     /// If there is no binary, or the agent is not ready in time; with all that it printed.
     pub fn start(lab: &'lab Lab, policy: &str) -> Result<Self> {
+        Self::start_with(lab, policy, &[])
+    }
+
+    /// The same with more arguments of `banchi run`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(lab: &'lab Lab, policy: &str, arguments: &[&str]) -> Result<Self> {
         let file = lab.directory().join("policy.yaml");
         std::fs::write(&file, policy)?;
-        let socket = lab.directory().join("banchi.sock");
+        let socket = socket(lab);
         let mut command = Command::new(binary()?);
-        command.arg("run").arg("--policy").arg(&file).arg("--socket").arg(&socket);
+        command.arg("run").arg("--policy").arg(&file).arg("--socket").arg(&socket).args(arguments);
         let process = lab.gateway().spawn(command)?;
         process.wait_stderr(|line| line.starts_with("banchi: ready"), START)?;
-        Ok(Self { process, gateway: lab.gateway(), socket })
+        Ok(Self { process, lab, socket })
+    }
+
+    /// The running process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Sends a signal and waits for the end.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub fn end(mut self, signal: Signal) -> Result<ExitStatus> {
+        self.process.signal(signal)?;
+        self.process.wait(DEADLINE)
     }
 
     /// Switches all conduits to `mode`.
@@ -105,7 +134,7 @@ impl<'lab> Agent<'lab> {
     /// If no event arrives in time.
     pub fn follow(&self, mut probe: impl FnMut(u16) -> Result<()>) -> Result<Events> {
         let command = self.command(&["events", "--follow", "--json"])?;
-        let events = Events { process: self.gateway.spawn(command)? };
+        let events = Events { process: self.lab.gateway().spawn(command)? };
         let deadline = Instant::now() + DEADLINE;
         for number in 0.. {
             probe(number)?;
@@ -129,13 +158,21 @@ impl<'lab> Agent<'lab> {
         Ok(())
     }
 
-    fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.gateway.spawn(self.command(arguments)?)?.finish(DEADLINE)?;
+    /// Runs a verb that asks the agent and has to succeed; returns what it printed.
+    ///
+    /// # Errors
+    /// If it does not succeed.
+    pub fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.lab.gateway().spawn(self.command(arguments)?)?.finish(DEADLINE)?;
         ensure!(output.status.success(), "banchi {}: {output}", arguments.join(" "));
         Ok(output.stdout)
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<Command> {
+    /// A verb that asks this agent.
+    ///
+    /// # Errors
+    /// If there is no binary.
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary()?);
         command.args(arguments).arg("--socket").arg(&self.socket);
         Ok(command)
@@ -196,8 +233,16 @@ fn parse(line: &str) -> Result<Event> {
     serde_json::from_str(line).with_context(|| format!("not an event: {line}"))
 }
 
+/// Where the agent of a lab listens.
+pub fn socket(lab: &Lab) -> PathBuf {
+    lab.directory().join("banchi.sock")
+}
+
 /// The agent: `$BANCHI_BIN`, or the release build of this workspace.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// If it is not there.
+pub fn binary() -> Result<PathBuf> {
     let target = || {
         let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
         given

@@ -36,8 +36,6 @@ pub struct Settings {
     pub xdp_mode: XdpMode,
     /// Options of the data plane.
     pub options: Options,
-    /// Where events go, besides those who follow them.
-    pub events: Option<File>,
 }
 
 /// A loaded, not yet attached agent.
@@ -48,6 +46,7 @@ pub struct Agent {
     interfaces: Vec<Interface>,
     kernel_bytes: u64,
     since: jiff::Timestamp,
+    events: Option<File>,
 }
 
 impl Agent {
@@ -61,7 +60,13 @@ impl Agent {
         let datapath = Datapath::load(image, &indices, &settings.options)?;
         let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let kernel_bytes = summarize(&policy, image, cpus).kernel_bytes;
-        Ok(Self { policy, settings, datapath, interfaces, kernel_bytes, since: jiff::Timestamp::now() })
+        let since = jiff::Timestamp::now();
+        Ok(Self { policy, settings, datapath, interfaces, kernel_bytes, since, events: None })
+    }
+
+    /// Also writes every event to this file.
+    pub fn record(&mut self, events: File) {
+        self.events = Some(events);
     }
 
     /// Attaches, and works until a signal says stop.
@@ -81,7 +86,7 @@ impl Agent {
         }
 
         let history = History::default();
-        let mut sink = Sink::new(self.settings.events.take(), history.clone());
+        let mut sink = Sink::new(self.events.take(), history.clone());
         let (questions, mut asked) = mpsc::channel::<Question>(16);
         let names = Names::of(&self.policy, &self.interfaces);
         let mut clock = Clock::now();
@@ -106,16 +111,17 @@ impl Agent {
                     let _ = answer.send(self.answer(request));
                 }
                 () = &mut serving => {}
-                read = reader.next(|event| sink.report(event, &names, &clock)) => {
-                    read.map_err(|e| DatapathError::other("read the ring of events", e))?;
-                    sink.flush();
-                }
+                // Before the events: a flood of them must not keep the clock and the counts of repeats waiting.
                 _ = tick.tick() => {
                     clock = Clock::now();
                     if let Some(log) = &mut log {
                         log.flush();
                     }
                     self.sweep(&mut sink, &names, &clock);
+                }
+                read = reader.next(|event| sink.report(event, &names, &clock)) => {
+                    read.map_err(|e| DatapathError::other("read the ring of events", e))?;
+                    sink.flush();
                 }
             }
         }
@@ -167,7 +173,8 @@ impl Agent {
         }
         for (number, name) in &chosen {
             self.datapath.set_mode(*number, mode)?;
-            log::warn!("mode of {name} set to {mode:?} by hand");
+            let mode = format!("{mode:?}").to_lowercase();
+            log::warn!("mode of {name} set to {mode} by hand");
         }
         Ok(Reply::Done { conduits: chosen.into_iter().map(|(_, name)| name).collect() })
     }

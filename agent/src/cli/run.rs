@@ -54,7 +54,8 @@ fn ring_size(text: &str) -> Result<u32, String> {
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(if args.debug_packets {
-        "debug"
+        // Not what libraries have to say.
+        "info,banchi=debug"
     } else {
         "info"
     }))
@@ -70,13 +71,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(image) => image,
         Err(error) => return fail(1, format!("{}: {error}", args.policy.display())),
     };
-    let events = match &args.events {
-        None => None,
-        Some(path) => match OpenOptions::new().create(true).append(true).open(path) {
-            Ok(file) => Some(file),
-            Err(error) => return fail(2, format!("cannot write {}: {error}", path.display())),
-        },
-    };
     let settings = Settings {
         policy_path: args.policy.clone(),
         policy_text: text,
@@ -89,7 +83,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
             trace: false,
             log: args.debug_packets,
         },
-        events,
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -103,6 +96,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
         if args.dry_run {
             print("everything is there, and the kernel takes the program; nothing was attached\n");
             return ExitCode::SUCCESS;
+        }
+        // Not earlier: where the agent refuses to start, no file is made.
+        if let Some(path) = &args.events {
+            match OpenOptions::new().create(true).append(true).open(path) {
+                Ok(file) => agent.record(file),
+                Err(error) => return fail(2, format!("cannot write {}: {error}", path.display())),
+            }
         }
         match agent.run().await {
             Ok(()) => ExitCode::SUCCESS,

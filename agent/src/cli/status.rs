@@ -37,7 +37,7 @@ fn human(status: &Status) -> String {
         "banchi {} (pid {}), since {}\npolicy {} ({}…)\n{} XDP on {}; {} of kernel memory\n\n",
         status.version,
         status.pid,
-        status.since,
+        seconds(&status.since),
         status.policy,
         status.policy_hash.get(..12).unwrap_or_default(),
         status.xdp_mode,
@@ -70,7 +70,7 @@ fn human(status: &Status) -> String {
                 rule.name.clone(),
                 rule.forward_packets.to_string(),
                 rule.return_packets.to_string(),
-                rule.last.clone().unwrap_or_else(|| "never".to_owned()),
+                rule.last.as_deref().map_or_else(|| "never".to_owned(), seconds),
             ]
         })
         .collect();
@@ -82,7 +82,7 @@ fn human(status: &Status) -> String {
                 reason.reason.clone(),
                 conduit.name.clone(),
                 reason.packets.to_string(),
-                reason.last.clone(),
+                seconds(&reason.last),
             ];
             rows.push(row);
         }
@@ -104,6 +104,14 @@ fn human(status: &Status) -> String {
         text.push_str(&table(&["events of", "sent", "repeats", "over rate", "lost"], &rows));
     }
     text
+}
+
+/// A time without its fraction: who needs that has --json.
+fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
+    }
 }
 
 fn passes(reason: &str) -> bool {

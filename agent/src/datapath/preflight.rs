@@ -1,6 +1,7 @@
 //! What must be there before anything is loaded. Nothing here changes anything.
 
 use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use super::error::DatapathError;
@@ -88,10 +89,10 @@ fn interface(policy: &Policy, name: &str) -> Result<Interface, DatapathError> {
             available: available().join(", "),
         });
     };
-    Ok(Interface { name: name.to_owned(), index, driver: driver(name) })
+    Ok(Interface { name: name.to_owned(), index, driver: driver(&socket()?, name) })
 }
 
-fn socket() -> Result<std::os::fd::OwnedFd, DatapathError> {
+fn socket() -> Result<OwnedFd, DatapathError> {
     use rustix::net::{AddressFamily, SocketType, socket};
     socket(AddressFamily::INET, SocketType::DGRAM, None).map_err(|e| DatapathError::other("open a socket", e))
 }
@@ -103,9 +104,31 @@ fn available() -> Vec<String> {
     names.map(|name| name.trim().to_owned()).collect()
 }
 
-/// Driver of an interface, where `/sys` shows the interfaces of this namespace.
-fn driver(name: &str) -> String {
-    let link = fs::read_link(format!("/sys/class/net/{name}/device/driver")).ok();
-    let driver = link.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    driver.unwrap_or_else(|| "unknown".to_owned())
+/// `struct ethtool_drvinfo`.
+#[repr(C)]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    rest: [u8; 160],
+}
+
+/// Driver of an interface. It is asked itself, because `/sys` may show the interfaces of another network
+/// namespace and has no driver for virtual ones.
+fn driver(socket: &OwnedFd, name: &str) -> String {
+    const GET_DRIVER_INFO: u32 = 3;
+    let mut info = DriverInfo { command: GET_DRIVER_INFO, driver: [0; 32], rest: [0; 160] };
+    // SAFETY: zero bytes are a value of this structure of integers and pointers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero.
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    // SAFETY: the request and the structure that it points to are those of this call, and outlive it.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
+    let length = info.driver.iter().position(|byte| *byte == 0).unwrap_or(info.driver.len());
+    match info.driver.get(..length) {
+        Some(name) if done == 0 && length > 0 => String::from_utf8_lossy(name).into_owned(),
+        _ => "unknown".to_owned(),
+    }
 }

@@ -38,7 +38,7 @@ pub struct Report {
     pub src: Option<IpAddr>,
     /// Destination address.
     pub dst: Option<IpAddr>,
-    /// Source port, or null.
+    /// Source port, or null; null in a count of packets from several.
     pub src_port: Option<u16>,
     /// Destination port.
     pub dst_port: Option<u16>,
@@ -48,8 +48,8 @@ pub struct Report {
     pub ethertype: String,
     /// VIDs, outer first.
     pub vlans: Vec<u16>,
-    /// Name of the interface, or its index.
-    pub interface: String,
+    /// Name of the interface, or its index; null for counts of repeats, which may be of several.
+    pub interface: Option<String>,
     /// The rule that fits best, or null.
     pub rule: Option<String>,
     /// Line of that rule in the policy, or null.
@@ -106,8 +106,9 @@ impl Report {
         let reason = Reason::from_number(event.reason)?;
         let ports = matches!(event.protocol, 6 | 17 | 132) && event.family != 0;
         let rule = names.rule(event.rule);
+        let kind = if event.kind == EventKind::Repeats as u8 { Kind::Repeats } else { Kind::Deviation };
         Some(Self {
-            kind: if event.kind == EventKind::Repeats as u8 { Kind::Repeats } else { Kind::Deviation },
+            kind,
             time: clock.time(event.time_ns),
             reason,
             verdict: Verdict::from_number(event.verdict)?,
@@ -118,7 +119,9 @@ impl Report {
             destination_zone: names.zone(event.destination_zone),
             src: address(event.family, event.source),
             dst: address(event.family, event.destination),
-            src_port: ports.then_some(event.source_port),
+            // A count of repeats is of packets from many ports, where the port is noise.
+            src_port: (ports && !(kind == Kind::Repeats && event.source_port == 0))
+                .then_some(event.source_port),
             dst_port: ports.then_some(event.destination_port),
             transport: transport(event.family, event.protocol),
             ethertype: format!("{:#06x}", event.ethertype),
@@ -161,8 +164,9 @@ impl Report {
             Verdict::Pass => "pass      ",
         };
         let mut line = format!(
-            "{} {verdict} {:<21} {} {} > {}  [{}]",
-            self.time,
+            "{}Z {verdict} {:<21} {} {} > {}  [{}]",
+            // Milliseconds are enough to read.
+            self.time.get(..23).unwrap_or(&self.time),
             self.reason.about().name,
             self.transport.as_deref().unwrap_or("l2"),
             end(self.src, self.src_port),

@@ -41,8 +41,8 @@ impl Names {
         Some((name, *line))
     }
 
-    /// Name of an interface, or its index where it is not one of the policy's.
-    pub fn interface(&self, index: u32) -> String {
-        self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("index {index}"))
+    /// Name of an interface, or its index where it is not one of the policy's; 0 is none.
+    pub fn interface(&self, index: u32) -> Option<String> {
+        (index != 0).then(|| self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("index {index}")))
     }
 }

@@ -7,6 +7,10 @@ use banchi_common::abi::Event;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// Records that are handed over before others have their turn: signals and questions do not wait for the end of a
+/// flood.
+const BATCH: usize = 1_024;
+
 /// Events of the kernel, one after the other.
 pub struct Reader {
     ring: AsyncFd<RingBuf<MapData>>,
@@ -24,20 +28,23 @@ impl Reader {
         Ok(Self { ring })
     }
 
-    /// Waits until there are events, and hands over all that are there.
+    /// Waits until there are events, and hands over those that are there, up to a limit.
     ///
     /// # Errors
     /// Where the wait fails.
     pub async fn next(&mut self, mut each: impl FnMut(&Event)) -> io::Result<()> {
         let mut ready = self.ring.readable_mut().await?;
         let ring = ready.get_inner_mut();
-        while let Some(record) = ring.next() {
+        for _ in 0..BATCH {
+            let Some(record) = ring.next() else {
+                ready.clear_ready();
+                return Ok(());
+            };
             // A record of another size is another version's: the loader would have refused it.
             if let Ok(event) = bytemuck::try_pod_read_unaligned::<Event>(&record) {
                 each(&event);
             }
         }
-        ready.clear_ready();
         Ok(())
     }
 }

@@ -20,6 +20,9 @@ use thiserror::Error;
 use crate::image::Image;
 use crate::policy::model::{Policy, Vlan, ZoneId};
 
+/// Widest line of the text for a person, where words allow it.
+const WIDTH: usize = 80;
+
 /// Rules that are shown as nearest.
 const SHOWN: usize = 3;
 
@@ -158,6 +161,21 @@ fn zone_of(policy: &Policy, question: &Question, name: Option<&str>) -> Result<Z
         .ok_or_else(|| ExplainError::Homeless { address, known: known() })
 }
 
+/// A text in lines of at most so many characters, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 impl Explanation {
     /// Lines for a person.
     pub fn lines(&self) -> String {
@@ -167,7 +185,11 @@ impl Explanation {
             Verdict::Drop => "DROP",
         };
         let mut text = format!("{}\nfrom zone {}\n\n{verdict}\n", self.packet, self.zone);
-        let mut say = |label: &str, value: &str| text.push_str(&format!("{label:<9} {value}\n"));
+        let mut say = |label: &str, value: &str| {
+            for (number, line) in wrapped(value, WIDTH - 10).iter().enumerate() {
+                text.push_str(&format!("{:<9} {line}\n", if number == 0 { label } else { "" }));
+            }
+        };
         say("reason", &format!("{}: {}", self.reason, self.text));
         if let Some(conduit) = &self.conduit {
             say("conduit", conduit);

@@ -26,7 +26,7 @@ pub struct Fit {
 /// How one field fits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldFit {
-    /// `client`, `server`, `protocol`, `port` or `source port`.
+    /// `client`, `server`, `protocol`, `port`, `source port` or `direction`.
     pub field: &'static str,
     /// Whether it fits.
     pub fits: bool,
@@ -36,11 +36,22 @@ pub struct FieldFit {
     pub expected: String,
 }
 
+/// How a packet is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As one from client to server.
+    Asks,
+    /// As one from server to client.
+    Answers,
+    /// As a question of the server, to the port where its client should ask it.
+    Reversed,
+}
+
 /// The rules that miss the fewest fields, best first; rules that share neither host are not near.
 pub(super) fn nearest(policy: &Policy, question: &Question, most: usize) -> Vec<Fit> {
     let mut fits: Vec<(usize, Fit)> = Vec::new();
     for rule in &policy.rules {
-        let ways = [false, true].map(|returns| fit(policy, question, rule, returns));
+        let ways = [Way::Asks, Way::Answers, Way::Reversed].map(|way| fit(policy, question, rule, way));
         let best = ways.into_iter().flatten().min_by_key(misses);
         if let Some(best) = best.filter(|fit| fit.fields.iter().take(2).any(|field| field.fits)) {
             fits.push((misses(&best), best));
@@ -53,14 +64,20 @@ pub(super) fn nearest(policy: &Policy, question: &Question, most: usize) -> Vec<
 
 fn misses(fit: &Fit) -> usize {
     // A wrong host weighs more than a wrong port.
-    fit.fields.iter().filter(|field| !field.fits).map(|f| if f.field.contains("port") { 1 } else { 2 }).sum()
+    let weight =
+        |field: &FieldFit| if matches!(field.field, "client" | "server" | "protocol") { 2 } else { 1 };
+    fit.fields.iter().filter(|field| !field.fits).map(weight).sum()
 }
 
-fn fit(policy: &Policy, question: &Question, rule: &Rule, returns: bool) -> Option<Fit> {
+fn fit(policy: &Policy, question: &Question, rule: &Rule, way: Way) -> Option<Fit> {
     let service = policy.services.get(rule.service)?;
-    let from = (question.source, question.source_port);
-    let to = (question.destination, question.destination_port);
-    let ((client, client_port), (server, port)) = if returns { (to, from) } else { (from, to) };
+    let ends = [question.source, question.destination];
+    let ports = [question.source_port, question.destination_port];
+    let ([client, server], [client_port, port]) = match way {
+        Way::Asks => (ends, ports),
+        Way::Answers => (swapped(ends), swapped(ports)),
+        Way::Reversed => (swapped(ends), ports),
+    };
     let mut fields = vec![
         field("client", holds(policy, &rule.clients, client), client, names(policy, &rule.clients)),
         field("server", holds(policy, &rule.servers, server), server, names(policy, &rule.servers)),
@@ -77,7 +94,18 @@ fn fit(policy: &Policy, question: &Question, rule: &Rule, returns: bool) -> Opti
         let (fits, expected) = source_fits(service, client_port, port);
         fields.push(field("source port", fits, client_port, expected));
     }
-    Some(Fit { rule: rule.name.clone(), line: rule.line, returns, fields })
+    // Only these say in each packet whether they begin something.
+    let tells = matches!(question.transport, Transport::Tcp | Transport::Icmp);
+    let opens = way == Way::Answers && tells && question.opens;
+    if way == Way::Reversed || opens {
+        let seen = if tells { "the server opens" } else { "the server asks" };
+        fields.push(field("direction", false, seen, "the client do so".to_owned()));
+    }
+    Some(Fit { rule: rule.name.clone(), line: rule.line, returns: way == Way::Answers && !opens, fields })
+}
+
+fn swapped<T: Copy>([one, other]: [T; 2]) -> [T; 2] {
+    [other, one]
 }
 
 fn field(field: &'static str, fits: bool, seen: impl ToString, expected: String) -> FieldFit {

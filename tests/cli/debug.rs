@@ -1,0 +1,41 @@
+//! Debugging of the data plane: a line for each packet where it is asked for, and no trace of it where not.
+
+use anyhow::{Context, Result, ensure};
+use banchi_tests::agent::Agent;
+use banchi_tests::lab::{DEADLINE, Lab};
+use banchi_tests::scenarios::POLICY;
+
+use super::{attached, deviate, plant};
+
+/// Instructions in bytes, as the verifier left them and as the processor runs them.
+fn sizes(lab: &Lab) -> Result<(u32, u32)> {
+    let id = attached(lab)?.first().context("nothing is attached")?.1;
+    let mut programs = aya::programs::loaded_programs().filter_map(Result::ok);
+    let program = programs.find(|program| u64::from(program.id()) == id).context("no such program")?;
+    Ok((program.size_translated().context("no size")?, program.size_jitted()))
+}
+
+#[test]
+fn packets_are_logged_where_asked_for_and_cost_nothing_where_not() -> Result<()> {
+    let lab = plant()?;
+    let agent = Agent::start_with(&lab, POLICY, &["--debug-packets"])?;
+    let with = sizes(&lab)?;
+    for source_port in [40_001, 40_002] {
+        deviate(&lab, source_port)?;
+        let line = format!("ports {source_port} > 47808");
+        let line = agent.process().wait_stderr(|printed| printed.contains(&line), DEADLINE)?;
+        ensure!(line.starts_with("banchi: debug: "), "{line}");
+    }
+    let lines = agent.process().stderr();
+    let other = lines.iter().find(|line| line.contains("debug") && !line.contains("ports"));
+    ensure!(other.is_none(), "besides packets: {other:?}");
+    agent.stop()?;
+
+    let agent = Agent::start_with(&lab, POLICY, &[])?;
+    let without = sizes(&lab)?;
+    super::event(&lab, &agent)?;
+    let lines = agent.process().stderr();
+    ensure!(!lines.iter().any(|line| line.contains("ports")), "{lines:?}");
+    ensure!(without.0 < with.0 && without.1 < with.1, "{without:?} without, {with:?} with");
+    agent.stop()
+}
