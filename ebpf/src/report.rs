@@ -84,6 +84,10 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
     }
     let Some(mut room) = EVENTS.reserve::<Event>(0) else {
         reports.lost += 1;
+        if let Some(entry) = known {
+            // SAFETY: as above. What the lost event would have said, the next one says.
+            unsafe { *entry = Suppressed { reported_ns: 0, repeats } };
+        }
         return;
     };
     let event = room.as_mut_ptr();

@@ -275,7 +275,7 @@ fn neighbour(
     let forged = bound.is_some_and(|mac| mac != claimed_mac || mac != packet.source_mac);
     // Who asks whether an address is free claims nothing yet; a link-local address is of each zone its own.
     let link_local = matches!(claimed, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let claims = !claimed.is_unspecified() && !(link_local && !is_known(policy, claimed));
+    let claims = !claimed.is_unspecified() && (!link_local || is_known(policy, claimed));
     Finding::only(if claims && (elsewhere || forged) { Reason::ArpSpoof } else { Reason::Survival })
 }
 

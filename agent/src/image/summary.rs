@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use banchi_common::abi::{
-    Bucket, Bucket6, ConduitRow, Counter, FlowRow, INTERFACES, NodeRow, PortRow, RelationRow, RuleRow,
-    ServerRow, ServiceRow, Tag, Transport,
+    Bucket, Bucket6, ConduitRow, Counter, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow,
+    ServiceRow, Tag, Transport,
 };
 use banchi_common::reason::REASON_ROWS;
 use serde::Serialize;
@@ -91,7 +91,8 @@ fn tag_name(tag: Tag) -> &'static str {
     }
 }
 
-/// Bytes of all array maps. An element takes a multiple of 8 bytes.
+/// Bytes of all array maps but the table of interfaces, which has 8 for each index of the machine's interfaces. An
+/// element takes a multiple of 8 bytes.
 fn kernel_bytes(image: &Image, cpus: u32) -> u64 {
     fn array<T>(rows: usize) -> u64 {
         (size_of::<T>().next_multiple_of(8) * rows) as u64
@@ -108,7 +109,6 @@ fn kernel_bytes(image: &Image, cpus: u32) -> u64 {
         + array::<RuleRow>(image.rules.len())
         + array::<ConduitRow>(image.conduits.len())
         + array::<u32>(image.zones.len())
-        + array::<u32>(INTERFACES as usize)
         + array::<Counter>(counters * cpus as usize)
 }
 

@@ -40,6 +40,9 @@ impl Resolver<'_, '_> {
                 taken.spans.entry(name.clone()).or_insert(conduit.span);
                 self.sites.used_zones.extend([a, b]);
                 id = Some(self.policy.conduits.len());
+                if let Some(reaction) = &conduit.value.on_agent_loss {
+                    self.agent_loss_comes_later(reaction);
+                }
                 self.policy.conduits.push(model::Conduit {
                     name,
                     zones: (a, b),

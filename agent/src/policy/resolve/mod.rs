@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::codes;
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, not_yet_enforced};
 use super::model;
 use super::source::{Source, Span, Spanned};
 use super::syntax;
@@ -90,7 +90,16 @@ impl Resolver<'_, '_> {
             }
             if let Some(reaction) = &defaults.value.on_agent_loss {
                 self.on_agent_loss = reaction.value;
+                self.agent_loss_comes_later(reaction);
             }
+        }
+    }
+
+    /// The links of this version live and die with the agent, so that only one reaction to its loss is true.
+    fn agent_loss_comes_later(&mut self, reaction: &Spanned<model::OnAgentLoss>) {
+        let until_then = "the data plane ends with the agent, and everything passes";
+        if reaction.value != model::OnAgentLoss::Open {
+            self.diagnostics.push(not_yet_enforced("on_agent_loss", reaction.span, until_then));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What nothing refers to, and what is stated but not enforced yet.
 
 use crate::policy::codes;
-use crate::policy::diagnostic::{Diagnostic, Diagnostics};
+use crate::policy::diagnostic::{Diagnostic, Diagnostics, not_yet_enforced};
 use crate::policy::model::Reply;
 use crate::policy::resolve::{DEFAULT_WINDOW, Resolved};
 use crate::policy::source::Span;
@@ -22,10 +22,10 @@ pub(super) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
             unused("service", &service.name, site.name, "no rule names it", diagnostics);
         }
         if let Some(span) = site.direction {
-            later("direction", span, "only addresses and ports tell who asks", diagnostics);
+            diagnostics.push(not_yet_enforced("direction", span, "only addresses and ports tell who asks"));
         }
         if let Some(span) = site.reply.filter(|_| service.reply != Reply::Window(DEFAULT_WINDOW)) {
-            later("reply", span, "answers pass with and without a request", diagnostics);
+            diagnostics.push(not_yet_enforced("reply", span, "answers pass with and without a request"));
         }
     }
 }
@@ -35,16 +35,5 @@ fn unused(kind: &str, name: &str, span: Span, why: &str, diagnostics: &mut Diagn
         Diagnostic::new(&codes::UNUSED, format!("{kind} `{name}` is not used: {why}"))
             .label(span, "")
             .help("remove it, or use it"),
-    );
-}
-
-fn later(key: &str, span: Span, until_then: &str, diagnostics: &mut Diagnostics) {
-    diagnostics.push(
-        Diagnostic::new(
-            &codes::NOT_YET_ENFORCED,
-            format!("`{key}` is recorded, but this version does not enforce it"),
-        )
-        .label(span, "")
-        .help(format!("it comes with the next version; until then {until_then}")),
     );
 }
