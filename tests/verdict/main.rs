@@ -10,6 +10,11 @@
     clippy::indexing_slicing,
     reason = "test code: a broken expectation should stop the test right where it is"
 )]
+#![allow(
+    clippy::type_complexity,
+    clippy::needless_range_loop,
+    reason = "the types of tables of cases read best where the cases stand, and positions tell which order it is"
+)]
 
 mod address;
 mod arp;
