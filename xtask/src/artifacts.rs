@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::step;
 
-/// Builds with `cargo <command> <arguments>`; returns the one executable.
+/// Builds with `cargo <command> <arguments>`; returns the executable of the target that the arguments name behind
+/// `--bin` or `--test`. Cargo also reports others: an integration test makes it build the package's binaries.
 ///
 /// Callers choose the target with `--workspace --bin` rather than `--package`: the features of dependencies are
 /// then the same for all commands, and nothing is compiled twice.
@@ -21,10 +22,14 @@ pub(crate) fn executable(command: &str, arguments: &[&str]) -> Result<PathBuf> {
     cargo.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = cargo.spawn().with_context(|| format!("start {}", step::describe(&cargo)))?;
     let messages = child.stdout.take().context("cargo has no standard output")?;
+    let wanted = arguments.iter().skip_while(|word| !matches!(**word, "--bin" | "--test")).nth(1).copied();
     let mut executable = None;
     for line in BufReader::new(messages).lines() {
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
-        if let Some(path) = message.get("executable").and_then(Value::as_str) {
+        let target = message.get("target").and_then(|target| target.get("name")).and_then(Value::as_str);
+        if let Some(path) = message.get("executable").and_then(Value::as_str)
+            && wanted.is_none_or(|name| target == Some(name))
+        {
             executable = Some(PathBuf::from(path));
         }
     }
