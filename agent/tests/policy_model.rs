@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use banchi::policy::load;
-use banchi_common::direction::Protocol;
 use banchi::policy::model::{
     Addresses, Direction, Mode, OnAgentLoss, Policy, PortRange, Reply, ServerPort, SourcePort, Transport,
     Vlan,
 };
+use banchi_common::direction::Protocol;
 
 const TEXT: &str = r#"
 version: 1

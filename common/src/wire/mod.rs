@@ -102,12 +102,13 @@ impl Headers {
         self.l4 as usize & OFFSET_MASK
     }
 
-    /// Whether a server would open a TCP connection with the packet. In one that is open every segment
-    /// acknowledges, or resets.
+    /// Whether a server would open a TCP connection with the packet, or it belongs to none: in one that is open every
+    /// segment acknowledges, or resets.
     #[must_use]
     #[inline(always)]
     pub const fn opens_as_server(&self) -> bool {
-        self.transport == Transport::Tcp as u8 && self.tcp_flags & (transport::ACK | transport::RST) == 0
+        let flags = self.tcp_flags & (transport::SYN | transport::ACK | transport::RST);
+        self.transport == Transport::Tcp as u8 && flags & transport::ACK == 0 && flags != transport::RST
     }
 }
 

@@ -11,6 +11,8 @@ const UDP_HEADER: usize = 8;
 const UDP_LENGTH: usize = 4;
 const SCTP_HEADER: usize = 12;
 
+/// TCP flag: opens a connection.
+pub(crate) const SYN: u8 = 0x02;
 /// TCP flag: resets a connection.
 pub(crate) const RST: u8 = 0x04;
 /// TCP flag: acknowledges.
