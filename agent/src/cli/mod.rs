@@ -7,6 +7,7 @@ mod explain;
 mod mode;
 mod run;
 mod schema;
+mod services;
 mod status;
 mod table;
 
@@ -41,6 +42,8 @@ enum Verb {
     Compile(compile::Args),
     /// Print the JSON Schema of the policy file
     Schema(schema::Args),
+    /// Show the services that a policy may name without defining them
+    Services(services::Args),
     /// Say what would happen to a packet, and why
     Explain(explain::Args),
     /// Load a policy, attach it to the interfaces, and report what deviates
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Services(args) => services::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),

@@ -42,6 +42,26 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Labelled paragraphs, broken between words and set in behind the labels.
+pub(super) fn paragraphs(lines: &[(&str, String)]) -> String {
+    let label_width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (label, value) in lines {
+        let mut line = format!("{label:<label_width$}");
+        for word in value.split_whitespace() {
+            if line.chars().count() + 2 + word.chars().count() > WIDTH && line.len() > label_width {
+                let _ = writeln!(text, "{line}");
+                line = " ".repeat(label_width);
+            }
+            // Two blanks stand behind the label, and one between words.
+            line.push_str(if line.chars().count() == label_width { "  " } else { " " });
+            line.push_str(word);
+        }
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
 /// Bytes in a unit that people read.
 pub(super) fn bytes(count: u64) -> String {
     match count {

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use super::diagnostic::Diagnostics;
+use super::diagnostic::{Diagnostics, closest};
 use super::parse;
 use super::read::{Entries, FromNode, Refusal, Word, choose, record};
 use super::resolve::define;
@@ -52,6 +52,60 @@ pub enum Idiom {
     Peer,
 }
 
+impl Idiom {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ordinary => "ordinary",
+            Self::SamePort => "same-port",
+            Self::PinnedSource => "pinned-source",
+            Self::AddressLinked => "address-linked",
+            Self::WanderingAnswer => "wandering-answer",
+            Self::OneWay => "one-way",
+            Self::Peer => "peer",
+        }
+    }
+
+    /// What it means, in one sentence.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Ordinary => "The server's port is known, and the client's says nothing.",
+            Self::SamePort => "Both sides use the same port, so the ports do not show who asks.",
+            Self::PinnedSource => {
+                "The ports are set for each connection, and the client's may be the lower or the better known one."
+            }
+            Self::AddressLinked => "The server's port follows from its address.",
+            Self::WanderingAnswer => {
+                "An answer may come from another port than was asked, or go to another address than that of who asked."
+            }
+            Self::OneWay => "Only the client sends, and nobody answers.",
+            Self::Peer => "Either side asks the other, so the conduit needs `between`.",
+        }
+    }
+}
+
+impl Evidence {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Captured => "captured",
+            Self::Documented => "documented",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
+    /// What it means, in one sentence.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Captured => "The ports were seen in captures of real devices.",
+            Self::Documented => "The ports are those of a manual or a specification; no capture was at hand.",
+            Self::Unconfirmed => {
+                "The ports are general knowledge that nobody checked: look at your own traffic first."
+            }
+        }
+    }
+}
+
 /// How sure a fact is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -68,16 +122,16 @@ impl Word for Idiom {
     const EXPECTED: &'static str = "an idiom";
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        let known = [
-            ("ordinary", Self::Ordinary),
-            ("same-port", Self::SamePort),
-            ("pinned-source", Self::PinnedSource),
-            ("address-linked", Self::AddressLinked),
-            ("wandering-answer", Self::WanderingAnswer),
-            ("one-way", Self::OneWay),
-            ("peer", Self::Peer),
+        let all = [
+            Self::Ordinary,
+            Self::SamePort,
+            Self::PinnedSource,
+            Self::AddressLinked,
+            Self::WanderingAnswer,
+            Self::OneWay,
+            Self::Peer,
         ];
-        choose(text, "an idiom", &known)
+        choose(text, "an idiom", &all.map(|idiom| (idiom.name(), idiom)))
     }
 }
 
@@ -85,12 +139,8 @@ impl Word for Evidence {
     const EXPECTED: &'static str = "how sure it is";
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        let known = [
-            ("captured", Self::Captured),
-            ("documented", Self::Documented),
-            ("unconfirmed", Self::Unconfirmed),
-        ];
-        choose(text, "how sure a fact is", &known)
+        let all = [Self::Captured, Self::Documented, Self::Unconfirmed];
+        choose(text, "how sure a fact is", &all.map(|evidence| (evidence.name(), evidence)))
     }
 }
 
@@ -138,6 +188,11 @@ pub fn entries() -> &'static [Entry] {
 /// The entry of a name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     entries().iter().find(|entry| entry.service.name == name)
+}
+
+/// The entry that a name was most likely meant to be.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    closest(name, entries().iter().map(|entry| entry.service.name.as_str()))
 }
 
 fn read(text: &str, diagnostics: &mut Diagnostics) -> Vec<Entry> {

@@ -36,7 +36,7 @@ codes! {
     DUPLICATE_KEY Error "duplicate-key" "The same key stands twice in one mapping.";
     DUPLICATE_NAME Error "duplicate-name" "Two zones, assets, services, conduits or rules have one name.";
     CONFLICTING_KEYS Error "conflicting-keys" "Two keys that exclude each other.";
-    KEY_NOT_APPLICABLE Error "key-not-applicable" "A key that has no meaning for this transport.";
+    KEY_NOT_APPLICABLE Error "key-not-applicable" "A key that has no meaning for this transport, or beside the other keys.";
     NOT_AVAILABLE Error "not-available" "A word that is known but that this version does not support.";
     WRONG_TYPE Error "wrong-type" "A list where one value is expected, or the like.";
     INVALID_VALUE Error "invalid-value" "A value that is none of those allowed.";
@@ -51,7 +51,7 @@ codes! {
     INVALID_DURATION Error "invalid-duration" "Not a time such as `500ms`, `30s` or `5m`.";
     EMPTY_SET Error "empty-set" "A list or mapping without anything in it.";
     EMPTY_POLICY Error "empty-policy" "A policy without any rule.";
-    UNKNOWN_NAME Error "unknown-name" "A zone, asset or service that is not defined.";
+    UNKNOWN_NAME Error "unknown-name" "A zone, asset or service that is not defined, nor in the catalogue.";
     INTERFACE_IN_TWO_ZONES Error "interface-in-two-zones" "One interface and VLAN belongs to two zones.";
     OVERLAPPING_NETWORKS Error "overlapping-networks" "Networks of two zones have addresses in common.";
     ADDRESS_OUTSIDE_ZONE Error "address-outside-zone" "An asset's address is in no network of its zone.";

@@ -7,6 +7,7 @@
 pub mod addresses;
 pub mod catalogue;
 pub mod codes;
+pub mod describe;
 pub mod diagnostic;
 mod intervals;
 pub mod model;

@@ -140,8 +140,6 @@ pub struct Service {
     pub reply_from: Vec<PortRange>,
     /// Whether each side may ask the other.
     pub peer: bool,
-    /// Name of the entry of the catalogue that it comes from unchanged.
-    pub catalogue: Option<&'static str>,
 }
 
 impl Service {
@@ -158,7 +156,6 @@ impl Service {
             reply: Reply::Free,
             reply_from: Vec::new(),
             peer: false,
-            catalogue: None,
         }
     }
 }

@@ -130,6 +130,9 @@ impl Resolver<'_, '_> {
         let services: Vec<usize> =
             rule.value.service.value.0.iter().filter_map(|name| self.find_service(name)).collect();
         self.sites.used_services.extend(services.iter().copied());
+        if let Some(groups) = &rule.value.reply_to {
+            self.is_answered(groups.span, &services);
+        }
         if let Some(name) = &rule.value.name {
             self.unique("rule", name, names);
         }
@@ -170,6 +173,25 @@ impl Resolver<'_, '_> {
                 reply_to: reply_to.iter().map(|(_, span)| *span).collect(),
             });
         }
+    }
+
+    /// Says where none of the services of a rule has an answer that could go to a group.
+    fn is_answered(&mut self, reply_to: Span, services: &[usize]) {
+        let mut services = services.iter().filter_map(|id| self.policy.services.get(*id)).peekable();
+        let answered = |service: &model::Service| {
+            service.transport == model::Transport::Udp && service.reply != model::Reply::None
+        };
+        if services.peek().is_none() || services.any(answered) {
+            return;
+        }
+        self.diagnostics.push(
+            Diagnostic::new(
+                &codes::KEY_NOT_APPLICABLE,
+                "`reply_to` does not apply here: no service of this rule has answers over udp",
+            )
+            .label(reply_to, "")
+            .help("only they can go to a group; remove `reply_to`"),
+        );
     }
 
     /// Resolves the assets of one side of a rule, each once.

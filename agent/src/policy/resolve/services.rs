@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use banchi_common::abi::Transport;
 
 use crate::policy::catalogue;
-use crate::policy::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::policy::diagnostic::{Diagnostic, Diagnostics, closest};
 use crate::policy::source::{Span, Spanned};
 use crate::policy::words::{Name, Sent};
 use crate::policy::{codes, model, ports, read, syntax};
@@ -31,12 +31,23 @@ impl Resolver<'_, '_> {
             let id = self.add_service(entry.service.clone(), site);
             self.services.ids.insert(name.value.0.clone(), Some(id));
         }
-        self.services.find(name, self.diagnostics)
+        if let Some(id) = self.services.ids.get(&name.value.0) {
+            return *id;
+        }
+        let own: Vec<&str> = self.services.ids.keys().map(String::as_str).collect();
+        let message = format!("there is no service `{}`", name.value.0);
+        let mut help = did_you_mean(&name.value.0, &[own.as_slice(), &catalogued()].concat());
+        if !own.is_empty() {
+            help.push_str(&format!("services of this policy: `{}`; ", own.join("`, `")));
+        }
+        help.push_str("`banchi services` lists those of the catalogue");
+        self.diagnostics.push(Diagnostic::new(&codes::UNKNOWN_NAME, message).label(name.span, "").help(help));
+        None
     }
 
     fn service(&mut self, name: &Spanned<Name>, service: &syntax::Service) -> Option<usize> {
         let base = match &service.like {
-            Some(like) => Some(&base(like, self.diagnostics)?.service),
+            Some(like) => Some(&self.base(like)?.service),
             None => None,
         };
         let defined = define(name, service, base, self.diagnostics)?;
@@ -55,6 +66,24 @@ impl Resolver<'_, '_> {
         Some(self.add_service(defined, site))
     }
 
+    fn base(&mut self, like: &Spanned<Name>) -> Option<&'static catalogue::Entry> {
+        let name = like.value.0.as_str();
+        let found = catalogue::find(name);
+        if found.is_none() {
+            let help = if self.services.ids.contains_key(name) {
+                "`like` starts from the catalogue only, not from another service of the policy; ".to_owned()
+            } else {
+                did_you_mean(name, &catalogued())
+            };
+            self.diagnostics.push(
+                Diagnostic::new(&codes::UNKNOWN_NAME, format!("the catalogue has no service `{name}`"))
+                    .label(like.span, "")
+                    .help(format!("{help}`banchi services` lists the catalogue")),
+            );
+        }
+        found
+    }
+
     fn add_service(&mut self, service: model::Service, site: ServiceSite) -> usize {
         self.policy.services.push(service);
         self.sites.services.push(site);
@@ -62,20 +91,12 @@ impl Resolver<'_, '_> {
     }
 }
 
-fn base(like: &Spanned<Name>, diagnostics: &mut Diagnostics) -> Option<&'static catalogue::Entry> {
-    let found = catalogue::find(&like.value.0);
-    if found.is_none() {
-        let names: Vec<&str> = catalogue::entries().iter().map(|entry| entry.service.name.as_str()).collect();
-        diagnostics.push(
-            Diagnostic::new(&codes::UNKNOWN_NAME, format!("the catalogue has no service `{}`", like.value.0))
-                .label(like.span, "")
-                .help(format!(
-                    "{}; `banchi services` lists them",
-                    suggest(&like.value.0, "services", &names)
-                )),
-        );
-    }
-    found
+fn catalogued() -> Vec<&'static str> {
+    catalogue::entries().iter().map(|entry| entry.service.name.as_str()).collect()
+}
+
+fn did_you_mean(word: &str, names: &[&str]) -> String {
+    closest(word, names.iter().copied()).map_or_else(String::new, |name| format!("did you mean `{name}`? "))
 }
 
 /// A service from its keys; what they do not say is that of `base`.
@@ -134,8 +155,10 @@ pub(crate) fn define(
     };
     let reply_from = match (&service.reply_from, base) {
         (Some(ports), _) => reply_ports(&ports.value, diagnostics),
-        (None, Some(base)) => base.reply_from.clone(),
-        (None, None) => Vec::new(),
+        (None, Some(base)) if transport == Transport::Udp && reply != model::Reply::None => {
+            base.reply_from.clone()
+        }
+        (None, _) => Vec::new(),
     };
     let peer = service.peer.as_ref().map_or(base.is_some_and(|base| base.peer), |peer| peer.value);
     let defined = model::Service {
@@ -149,9 +172,8 @@ pub(crate) fn define(
         reply,
         reply_from,
         peer,
-        catalogue: None,
     };
-    relations_fit(&defined, service, diagnostics);
+    relations_fit(&defined, service, name, diagnostics);
     (diagnostics.errors() == errors).then_some(defined)
 }
 
@@ -190,6 +212,12 @@ fn keys_fit(transport: Transport, service: &syntax::Service, diagnostics: &mut D
     let not_udp = transport != Transport::Udp;
     let echo = "icmp itself says what is a request";
     let places = [
+        (
+            "like",
+            service.like.as_ref().map(|like| like.span),
+            icmp,
+            "the catalogue has services with ports only",
+        ),
         ("port", service.port.as_ref().map(|port| port.span), icmp, "icmp has no ports"),
         ("source_port", service.source_port.as_ref().map(|port| port.span), icmp, "icmp has no ports"),
         ("direction", service.direction.as_ref().map(|it| it.span), icmp, echo),
@@ -226,13 +254,16 @@ fn direction_fits(
         let about = protocol.about();
         if transport != Transport::Icmp && !about.transports.contains(&transport) {
             let known: Vec<&str> = about.transports.iter().map(|transport| transport.name()).collect();
-            not_applicable(
-                "direction",
-                service.direction.as_ref().map_or(name.span, |direction| direction.span),
-                &format!("`{}` is known over {} only", about.name, known.join(" and ")),
-                "remove `direction`, or change `transport`",
-                diagnostics,
-            );
+            // One that comes by `like` is not written: what is, is the other transport.
+            let (span, help) = match (&service.direction, &service.transport) {
+                (Some(direction), _) => (direction.span, "remove `direction`, or change `transport`"),
+                (None, Some(transport)) => {
+                    (transport.span, "remove `transport`, or write the service without `like`")
+                }
+                (None, None) => (name.span, "write the service without `like`"),
+            };
+            let why = format!("`{}` is known over {} only", about.name, known.join(" and "));
+            not_applicable("direction", span, &why, help, diagnostics);
         }
     }
     let lists = [("client_may", &service.client_may), ("server_may", &service.server_may)];
@@ -249,23 +280,34 @@ fn direction_fits(
     }
 }
 
-/// What the compiler can turn round or move to other ports.
-fn relations_fit(defined: &model::Service, service: &syntax::Service, diagnostics: &mut Diagnostics) {
+/// What the compiler can turn round or move to other ports. What comes by `like` counts as well.
+fn relations_fit(
+    defined: &model::Service,
+    service: &syntax::Service,
+    name: &Spanned<Name>,
+    diagnostics: &mut Diagnostics,
+) {
+    let port = service.port.as_ref().map(|port| port.span);
+    let source_port = service.source_port.as_ref().map(|port| port.span);
     let listed = matches!(defined.port, model::ServerPort::Set(_) | model::ServerPort::Any);
-    if let (true, false, Some(peer)) = (defined.peer, listed, &service.peer) {
+    if defined.peer && !listed {
         not_applicable(
             "peer",
-            peer.span,
+            service.peer.as_ref().map(|peer| peer.span).or(port).unwrap_or(name.span),
             "the port hangs on the server's address, and a client has none there",
             "write a rule and a service for each way",
             diagnostics,
         );
     }
-    let Some(ports) = &service.reply_from else { return };
+    if defined.reply_from.is_empty() || defined.transport != Transport::Udp {
+        return;
+    }
+    let span = service.reply_from.as_ref().map(|ports| ports.span);
+    let span = span.or(source_port).or(port).unwrap_or(name.span);
     if defined.reply == model::Reply::None {
         not_applicable(
             "reply_from",
-            ports.span,
+            span,
             "`reply: none` says that there are no answers",
             "remove one of the two",
             diagnostics,
@@ -274,7 +316,7 @@ fn relations_fit(defined: &model::Service, service: &syntax::Service, diagnostic
     if defined.source_port == model::SourcePort::Same && !matches!(defined.port, model::ServerPort::Set(_)) {
         not_applicable(
             "reply_from",
-            ports.span,
+            span,
             "with `source_port: same` the ports must be listed, so that the client's is known",
             "list the ports under `port`, or the client's under `source_port`",
             diagnostics,

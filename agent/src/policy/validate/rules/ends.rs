@@ -10,12 +10,13 @@ use crate::policy::validate::addresses::{is_destination, is_group};
 pub(crate) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     let mut previous: Option<Span> = None;
     for (rule, site) in resolved.policy.rules.iter().zip(&resolved.sites.rules) {
-        // A rule of several services has been looked at with its first.
+        let Some(conduit) = resolved.policy.conduits.get(rule.conduit) else { continue };
+        let checker = Checker { resolved, conduit };
+        checker.peer(rule, site, diagnostics);
+        // The ends of a rule of several services have been looked at with its first.
         if previous.replace(site.whole) == Some(site.whole) {
             continue;
         }
-        let Some(conduit) = resolved.policy.conduits.get(rule.conduit) else { continue };
-        let checker = Checker { resolved, conduit };
         let one_zone =
             checker.one_zone("clients", &rule.clients, &site.clients, rule.client_zone, diagnostics)
                 & checker.one_zone("servers", &rule.servers, &site.servers, rule.server_zone, diagnostics);
@@ -24,7 +25,6 @@ pub(crate) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
         }
         checker.groups(rule, site, diagnostics);
         checker.reply_to(rule, site, diagnostics);
-        checker.peer(rule, site, diagnostics);
     }
 }
 
