@@ -56,6 +56,7 @@ const OTHERS: &[&str] = &[
     "unrelated-icmp-error",
     "survival",
     "related",
+    "listed-ethertype",
 ];
 
 #[test]

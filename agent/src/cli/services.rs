@@ -95,8 +95,8 @@ fn details(entry: &Entry) -> String {
     lines.retain(|(_, text)| !text.trim().is_empty());
     let name = &service.name;
     format!(
-        "{name}: {}\n\n{}\nA policy names it without defining it. To change something, write `like: {name}` and what\ndiffers, \
-         or copy:\n\nservices:\n{}",
+        "{name}: {}\n\n{}\nA policy names it without defining it. To change something, write\n\
+         `like: {name}` and what differs, or copy:\n\nservices:\n{}",
         entry.title,
         paragraphs(&lines),
         describe::definition(service)

@@ -277,6 +277,17 @@ impl FromNode for ReplyFrom {
         match &node.kind {
             Kind::Scalar(text) if text == "any" => Some(ReplyFrom::Any),
             Kind::Scalar(text) if text == "ephemeral" => Some(ReplyFrom::Ephemeral),
+            Kind::Scalar(text) if text == "same" => {
+                diagnostics.push(
+                    Diagnostic::new(&codes::INVALID_PORT, "`reply_from` cannot be `same`")
+                        .label(node.span, "")
+                        .help(
+                            "without `reply_from` answers come from the port that was asked; list the others, \
+                             or write `any` or `ephemeral`",
+                        ),
+                );
+                None
+            }
             Kind::Scalar(_) | Kind::List(_) => ports(node, diagnostics).map(ReplyFrom::Set),
             Kind::Map(_) | Kind::Null => {
                 diagnostics.push(wrong_type(node, "`any`, `ephemeral`, a port, a range or a list of them"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use banchi_common::abi::{Mode, Transport};
 use banchi_common::direction::Class;
-use banchi_common::wire::{OT_ETHERTYPES, SURVIVAL_ETHERTYPES, ethertype};
+use banchi_common::wire::{OT_ETHERTYPES, always_passes, ethertype};
 
 use super::codes;
 use super::diagnostic::suggest;
@@ -267,12 +267,14 @@ impl Word for Sent {
     const EXPECTED: &'static str = "a class: `request`, `response` or `notify`";
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        choose(
-            text,
-            "a class of what may be sent",
-            &[("request", Class::Request), ("response", Class::Response), ("notify", Class::Notification)],
-        )
-        .map(Sent)
+        let what = "a class of what may be sent";
+        if text.starts_with("notif") && text != "notify" {
+            let message = format!("`{text}` is not {what}");
+            return Err(Refusal::new(&codes::INVALID_VALUE, message, "write `notify`"));
+        }
+        let known =
+            [("request", Class::Request), ("response", Class::Response), ("notify", Class::Notification)];
+        choose(text, what, &known).map(Sent)
     }
 }
 
@@ -289,32 +291,43 @@ impl Word for Ethertype {
         if let Some(known) = OT_ETHERTYPES.iter().find(|known| known.word == text) {
             return Ok(Ethertype(known.value));
         }
-        let refuse =
-            |help: String| Refusal::new(&codes::INVALID_VALUE, format!("`{text}` is not an EtherType"), help);
+        let refuse = |what: &str, help: String| {
+            Err(Refusal::new(&codes::INVALID_VALUE, format!("`{text}` {what}"), help))
+        };
         let hex =
             |text: &str| text.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
         if let Some(sap) = text.strip_prefix("llc-") {
             return match hex(sap) {
                 Some(sap) if sap <= 0xff => Ok(Ethertype(sap)),
-                _ => Err(refuse("a SAP of LLC is one byte: `llc-0x82`".into())),
+                _ => refuse("is not a SAP of LLC", "it is one byte: `llc-0x82`".into()),
             };
         }
+        let cannot = "cannot be listed";
         match hex(text) {
-            Some(kind @ (ethertype::IPV4 | ethertype::IPV6)) => {
-                Err(refuse(format!("0x{kind:04x} is IP, which crosses by rules: write them under `allow`")))
+            Some(ethertype::IPV4 | ethertype::IPV6) => {
+                refuse(cannot, "this is IP, which crosses by rules: write them under `allow`".into())
             }
-            Some(ethertype::ARP) => Err(refuse("ARP always crosses, and is checked: remove it".into())),
-            Some(kind) if SURVIVAL_ETHERTYPES.iter().any(|known| known.value == kind) => Err(refuse(
-                format!("0x{kind:04x} is one of those that keep a network alive and always cross: remove it"),
-            )),
+            Some(ethertype::ARP) => refuse(cannot, "ARP always crosses, and is checked: remove it".into()),
             Some(ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN) => {
-                Err(refuse("this is a VLAN tag; what it carries has an EtherType of its own".into()))
+                refuse(cannot, "this is a VLAN tag; what it carries has an EtherType of its own".into())
             }
-            Some(kind) if kind >= ethertype::FIRST => Ok(Ethertype(kind)),
-            Some(_) => Err(refuse("below 0x0600 the field is a length; write `llc-0x82` for LLC".into())),
+            Some(kind) if kind < ethertype::FIRST => {
+                refuse(cannot, "below 0x0600 the field is a length; write `llc-0x82` for LLC".into())
+            }
+            Some(kind) => match always_passes(kind) {
+                Some(name) => refuse(
+                    cannot,
+                    format!("this is {name}; it keeps a network alive and always crosses: remove it"),
+                ),
+                None => Ok(Ethertype(kind)),
+            },
             None => {
                 let words: Vec<&str> = OT_ETHERTYPES.iter().map(|known| known.word).collect();
-                Err(refuse(suggest(text, "write `0x88b8`, `llc-0x82` or one of", &words)))
+                let help = match text.parse::<u16>() {
+                    Ok(kind) => format!("write it hexadecimal: `{kind:#06x}`"),
+                    Err(_) => suggest(text, "write `0x88b8`, `llc-0x82` or one of", &words),
+                };
+                refuse("is not an EtherType", help)
             }
         }
     }

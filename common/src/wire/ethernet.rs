@@ -46,6 +46,12 @@ pub struct SurvivalEthertype {
     pub name: &'static str,
 }
 
+/// What an EtherType is that always passes.
+#[must_use]
+pub fn always_passes(ethertype: u16) -> Option<&'static str> {
+    SURVIVAL_ETHERTYPES.iter().find(|known| known.value == ethertype).map(|known| known.name)
+}
+
 survival! {
     0x80e1 "DLR, the ring protocol of EtherNet/IP"
     0x8808 "pause frames"

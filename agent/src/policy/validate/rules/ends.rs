@@ -112,15 +112,22 @@ impl Checker<'_> {
 
     /// Answers go to groups in the clients' zone.
     fn reply_to(&self, rule: &Rule, site: &RuleSite, diagnostics: &mut Diagnostics) {
-        self.one_zone(
-            "clients and `reply_to`",
-            &rule.reply_to,
-            &site.reply_to,
-            rule.client_zone,
-            diagnostics,
-        );
         for (id, span) in rule.reply_to.iter().zip(&site.reply_to) {
             let Some(asset) = self.resolved.policy.assets.get(*id) else { continue };
+            if asset.zone != rule.client_zone {
+                let (zone, clients) = (self.zone(asset.zone), self.zone(rule.client_zone));
+                diagnostics.push(
+                    Diagnostic::new(
+                        &codes::MIXED_ZONES,
+                        format!("`{}` is in zone `{zone}`, but the clients are in `{clients}`", asset.name),
+                    )
+                    .label(*span, "")
+                    .help(format!(
+                        "answers go to the zone that asks: name a group or broadcast address of `{clients}`"
+                    )),
+                );
+                continue;
+            }
             if asset.addresses.iter().all(|addresses| is_destination(&self.resolved.policy, addresses)) {
                 continue;
             }
