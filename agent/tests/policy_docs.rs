@@ -1,4 +1,6 @@
 //! `docs/policy.md` and `examples/` against the code.
+//!
+//! `BLESS=1 cargo test -p banchi --test policy_docs -- --test-threads 1` writes its tables anew: read the difference.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -6,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use banchi::policy::render::Style;
-use banchi::policy::{Severity, codes, load, schema};
+use banchi::policy::{Severity, codes, describe, load, schema};
+use banchi_common::direction::{Classes, PROTOCOLS};
+use banchi_common::wire::OT_ETHERTYPES;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -193,6 +197,54 @@ fn the_list_of_codes_is_that_of_the_code() {
     } else {
         assert_eq!(found, table, "BLESS=1 writes the table anew");
     }
+}
+
+/// Compares a table between two markers, or writes it.
+fn compare_table(marker: &str, table: &str) {
+    let (start, end) = (format!("<!-- {marker} -->\n"), format!("<!-- end of {marker} -->\n"));
+    let text = reference();
+    let (head, rest) = text.split_once(&start).unwrap();
+    let (found, tail) = rest.split_once(&end).unwrap();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(root().join("docs/policy.md"), format!("{head}{start}{table}{end}{tail}")).unwrap();
+    } else {
+        assert_eq!(found, table, "BLESS=1 writes the table anew");
+    }
+}
+
+#[test]
+fn the_table_of_protocols_below_ip_is_that_of_the_code() {
+    let mut table = String::from("| name | EtherType | protocol |\n|---|---|---|\n");
+    for known in OT_ETHERTYPES {
+        let number = if known.value < 0x100 {
+            format!("LLC {:#04x}", known.value)
+        } else {
+            format!("{:#06x}", known.value)
+        };
+        table.push_str(&format!("| `{}` | {number} | {} |\n", known.word, known.name));
+    }
+    compare_table("ethertypes", &table);
+}
+
+#[test]
+fn the_table_of_directions_is_that_of_the_code() {
+    let mut protocols: Vec<_> = PROTOCOLS.iter().collect();
+    protocols.sort_by_key(|about| about.name);
+    let mut table = String::from(
+        "| name | protocol | over | clients may send | servers may send |\n|---|---|---|---|---|\n",
+    );
+    for about in protocols {
+        let over: Vec<&str> = about.transports.iter().map(|transport| transport.name()).collect();
+        table.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            about.name,
+            about.title,
+            over.join(", "),
+            describe::may_send(about.client.with(Classes::REQUEST)),
+            describe::may_send(about.server.with(Classes::RESPONSE)),
+        ));
+    }
+    compare_table("directions", &table);
 }
 
 #[test]
