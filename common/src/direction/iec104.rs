@@ -3,7 +3,6 @@
 use super::{Class, Payload};
 use crate::wire::Packet;
 
-/// The first APDU's length and first control byte.
 const START: u32 = 0x68;
 /// Control fields of 4 bytes, and of the shortest ASDU besides.
 const CONTROL: u8 = 4;
@@ -15,26 +14,40 @@ const CAUSE: usize = 8;
 const CAUSE_MASK: u8 = 0x3f;
 const READ_COMMAND: u8 = 102;
 
+/// APDUs of a segment that are looked at.
+const APDUS: usize = 3;
+/// Length of an APDU of control fields only.
+const SHORT: usize = 6;
+
+/// Receipts and tests of the link come from both sides, often before what the segment is about.
 #[inline(always)]
 pub(super) fn classify<P: Packet>(payload: &Payload<'_, P>, _tcp: bool) -> Option<Class> {
-    let head = payload.u32(0)?;
-    let (length, control) = ((head >> 16) as u8, (head >> 8) as u8);
-    if head >> 24 != START {
-        return None;
-    }
-    match (length, control & 3) {
-        (CONTROL, 3) => match (control, head as u8, payload.u16(4)?) {
-            (0x07 | 0x13, 0, 0) => Some(Class::Request),
-            (0x0b | 0x23, 0, 0) => Some(Class::Response),
-            _ => None,
-        },
-        (ASDU..=LONGEST, 0 | 2) if payload.u8(4)? & 1 == 0 => {
-            let kind = payload.u8(TYPE)?;
-            let cause = payload.u8(CAUSE)? & CAUSE_MASK;
-            if matches!(kind, 1..=44 | 70) { monitored(cause) } else { commanded(kind, cause) }
+    for place in 0..APDUS {
+        let at = place * SHORT;
+        let head = payload.u32(at)?;
+        let (length, control) = ((head >> 16) as u8, (head >> 8) as u8);
+        if head >> 24 != START {
+            return None;
         }
-        _ => None,
+        if length != CONTROL {
+            let data = matches!(length, ASDU..=LONGEST) && control & 1 == 0 && payload.u8(at + 4)? & 1 == 0;
+            return if data { asdu(payload.u8(at + TYPE)?, payload.u8(at + CAUSE)?) } else { None };
+        }
+        let rest = payload.u16(at + 4)?;
+        match (control, head as u8, rest) {
+            (0x07 | 0x13, 0, 0) => return Some(Class::Request),
+            (0x0b | 0x23, 0, 0) => return Some(Class::Response),
+            (0x43 | 0x83, 0, 0) | (0x01, 0, _) => {}
+            _ => return None,
+        }
     }
+    None
+}
+
+#[inline(always)]
+fn asdu(kind: u8, cause: u8) -> Option<Class> {
+    let cause = cause & CAUSE_MASK;
+    if matches!(kind, 1..=44 | 70) { monitored(cause) } else { commanded(kind, cause) }
 }
 
 #[inline(always)]
@@ -75,6 +88,9 @@ super::samples_of! { Iec104, "synthetic, IEC 60870-5-101 clause 7.2, IEC 60870-5
     Tcp Response 9 "an unknown type" "680e 0a000400 2d 01 6c00 0100 881300 01"
     Tcp Request 9 "a value is read" "680d 04000800 66 01 0500 0100 010000"
     Tcp Response 9 "a value that was read" "680e 0a000600 01 01 0500 0100 010000 01"
+    Tcp Request 21 "a single command behind a receipt and a test" "6804 01000200 6804 43000000 680e 02000800 2d 01 0600 0100 881300 01"
+    Tcp Undecidable 0 "a command behind more than is read" "6804 01000200 6804 01000200 6804 01000200 680e 02000800 2d 01 0600 0100 881300 01"
+    Tcp Undecidable 0 "a frame of no known kind" "6804 0f000000"
     Tcp Undecidable 0 "the connection is tested" "6804 43000000"
     Tcp Undecidable 0 "receipt is acknowledged" "6804 01000200"
     Tcp Undecidable 0 "a file is called" "6813 0c000600 7a 01 0d00 0100 000000 0100 00 02 00000000"

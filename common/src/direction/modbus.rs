@@ -13,6 +13,8 @@ const UNIT: usize = 6;
 /// First byte of the function's own.
 const DATA: usize = 8;
 const EXCEPTION: u8 = 0x80;
+/// Most coils or inputs that one request may ask for.
+const MOST_COILS: u16 = 2000;
 /// Longest unit and PDU.
 const LONGEST: usize = 254;
 
@@ -26,7 +28,7 @@ pub(super) fn classify<P: Packet>(payload: &Payload<'_, P>, _tcp: bool) -> Optio
     let message = payload.first(UNIT + length)?;
     let function = message.u16(UNIT)? as u8;
     if function & EXCEPTION != 0 {
-        return (length == 3).then_some(Class::Response);
+        return (length >= 3).then_some(Class::Response);
     }
     match function {
         1..=4 => read(&message, function, length),
@@ -68,8 +70,12 @@ fn counted<P: Packet>(message: &Payload<'_, P>, length: usize) -> bool {
 fn read<P: Packet>(message: &Payload<'_, P>, function: u8, length: usize) -> Option<Class> {
     let counted = counted(message, length);
     match length {
-        // Three bytes of coils, or a start address of 0x03xx. Registers come in pairs of bytes.
-        6 if counted && function <= 2 => None,
+        // Three bytes of coils, or a start address of 0x03xx: a quantity that nobody may ask for is data.
+        // Registers come in pairs of bytes.
+        6 if counted && function <= 2 => match message.u16(DATA + 2)? {
+            1..=MOST_COILS => None,
+            _ => Some(Class::Response),
+        },
         6 => Some(Class::Request),
         4.. if counted && (function <= 2 || length & 1 != 0) => Some(Class::Response),
         _ => None,
@@ -105,7 +111,8 @@ fn read_write<P: Packet>(message: &Payload<'_, P>, length: usize) -> Option<Clas
 #[inline(always)]
 fn device_identification<P: Packet>(message: &Payload<'_, P>, length: usize) -> Option<Class> {
     match (message.u8(DATA)?, length) {
-        (14, 5) => Some(Class::Request),
+        // Some clients append a byte; an answer is longer still.
+        (14, 5..=7) => Some(Class::Request),
         (14, 8..)
             if matches!(
                 message.u16(DATA + 2)? & 0x7fff,
@@ -135,6 +142,8 @@ super::samples_of! { Modbus, "synthetic, Modbus Application Protocol 1.1b3";
     Tcp Request 12 "holding registers are read from 0x0300 on" "0001 0000 0006 01 03 0300 0001"
     Tcp Request 12 "coils are read" "0001 0000 0006 01 01 0013 0025"
     Tcp Response 10 "eight coils" "0001 0000 0004 01 01 01 55"
+    Tcp Response 12 "three bytes of coils, no quantity that could be asked for" "0001 0000 0006 01 01 03 00ff07"
+    Tcp Response 10 "an exception with a byte too many" "0001 0000 0004 01 81 0600"
     Tcp Response 9 "an exception" "0001 0000 0003 01 83 02"
     Tcp Request 15 "a register is written (function 16)" "0001 0000 0009 01 10 0001 0001 02 000a"
     Tcp Response 12 "registers were written" "0001 0000 0006 01 10 0001 0002"

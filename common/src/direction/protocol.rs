@@ -84,9 +84,9 @@ macro_rules! protocols {
 protocols! {
     1 Bacnet bacnet "bacnet" [Udp] client [RESPONSE] server [NOTIFY]
         "BACnet/IP"
-        "BVLC at 0 (0x81, function, length); the NPDU at 4, or at 10 when forwarded. Behind its addresses: the \
-         APDU type, the service where notifications have one, and bit 0 (SRV) of SegmentACK and Abort; for a \
-         network message its type."
+        "BVLC at 0 (0x81, function); the NPDU at 4, or at 10 when forwarded. Behind its addresses: the APDU type, the \
+         service where notifications have one, and bit 0 (SRV) of SegmentACK and Abort; for a network message its \
+         type. The BVLC length does not count, because real devices get it wrong."
         "Private transfers, secure BVLL, network messages about security. Controllers that look for others \
          send Who-Is, so a server may show requests."
         "ASHRAE 135-2020 clauses 6 and 20, Annex J"
@@ -100,8 +100,8 @@ protocols! {
         "Modbus/TCP"
         "MBAP at 0 (protocol 0, length), function at 7: bit 0x80 is an exception; otherwise length and byte \
          count decide where a request and its response differ in them. UMAS (0x5A): 0xFE or 0xFD at 9 answers."
-        "Functions that echo: 5, 6, 8, 21, 22. Functions 1 and 2 where start address 0x03xx looks like three \
-         bytes of answer. Functions of vendors."
+        "Functions that echo: 5, 6, 8, 21, 22. Functions 1 and 2 where start address 0x03xx and a quantity \
+         of up to 2000 look like three bytes of answer. Functions of vendors."
         "Modbus Application Protocol 1.1b3; Kaspersky ICS CERT on UMAS"
     4 Dnp3 dnp3 "dnp3" [Tcp Udp] client [] server [NOTIFY]
         "DNP3"
@@ -133,7 +133,7 @@ protocols! {
         "IEC 60870-5-104"
         "0x68 at 0; U-frames act or confirm; I-frames by type at 6 and cause at 8: 6 and 8 command, 7, 9, 10 and \
          44-47 confirm, monitored types notify with 1-4, 11 and 12 and answer with 5 and 20-41."
-        "S-frames, TESTFR, file transfer. Only the first APDU of a segment is read."
+        "S-frames, TESTFR, file transfer. The first other APDU counts, among three."
         "IEC 60870-5-101 clause 7.2, IEC 60870-5-104 clause 5"
     9 ProfinetCm profinet_cm "profinet-cm" [Udp] client [RESPONSE] server [REQUEST]
         "PROFINET context management (connectionless DCE/RPC)"
@@ -159,7 +159,7 @@ protocols! {
         "ISO 22510, EN 50090 (KNX 03_08)"
     13 SBus s_bus "s-bus" [Udp] client [] server []
         "Saia Ether-S-Bus"
-        "Length at 0, version 1 at 4, attribute at 8: 0 asks, 1 answers, 2 acknowledges or refuses."
+        "Length at 0, version 0 or 1 at 4, attribute at 8: 0 asks, 1 answers, 2 acknowledges or refuses."
         ""
         "SAIA-Burgess manual 26/739; Wireshark packet-sbus.c"
     14 Toyopuc toyopuc "toyopuc" [Tcp Udp] client [] server []

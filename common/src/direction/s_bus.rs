@@ -3,9 +3,9 @@
 use super::{Class, Payload};
 use crate::wire::Packet;
 
-/// Version 1 and protocol 0.
+/// Version and protocol. Requests say version 1; their answers do not always.
 const VERSION: usize = 4;
-const VERSION_AND_PROTOCOL: u16 = 0x0100;
+const VERSIONS: [u16; 2] = [0x0000, 0x0100];
 const ATTRIBUTE: usize = 8;
 /// The shortest telegram has an acknowledgement and a checksum.
 const SHORTEST: usize = 13;
@@ -14,7 +14,7 @@ const SHORTEST: usize = 13;
 pub(super) fn classify<P: Packet>(payload: &Payload<'_, P>, _tcp: bool) -> Option<Class> {
     let length = payload.u32(0)? as usize;
     let head = payload.u16(VERSION)?;
-    if head != VERSION_AND_PROTOCOL || length < SHORTEST - 2 || length > payload.len() {
+    if !VERSIONS.contains(&head) || length < SHORTEST - 2 || length > payload.len() {
         return None;
     }
     match payload.u8(ATTRIBUTE)? {
@@ -27,9 +27,10 @@ pub(super) fn classify<P: Packet>(payload: &Payload<'_, P>, _tcp: bool) -> Optio
 #[cfg(any(test, feature = "std"))]
 super::samples_of! { SBus, "synthetic, SAIA-Burgess manual 26/739";
     Udp Request 15 "registers are read" "0000000f 01 00 0001 00 0a 06 00 00 1234"
-    Udp Response 15 "a register" "0000000f 01 00 0001 01 0000002a 1234"
+    Udp Response 15 "a register" "0000000f 00 00 0001 01 0000002a 1234"
     Udp Response 13 "a write is acknowledged" "0000000d 01 00 0002 02 0000 1234"
     Udp Undecidable 0 "a length beyond the datagram" "00000010 01 00 0001 00 0a 06 00 00 1234"
+    Udp Undecidable 0 "an unknown version" "0000000f 02 00 0001 00 0a 06 00 00 1234"
     Udp Undecidable 0 "an unknown attribute" "0000000f 01 00 0001 03 0a 06 00 00 1234"
     Udp Undecidable 0 "a BACnet Who-Is" "810b 0008 0100 1008 0000 0000"
 }
