@@ -21,6 +21,7 @@ mod arp;
 mod cost;
 mod counter;
 mod deviation;
+mod direction;
 mod ethernet;
 mod event;
 mod fragment;
