@@ -39,6 +39,7 @@ mod port;
 mod sctp;
 mod site;
 mod size;
+mod succeed;
 mod survival;
 mod tcp;
 mod truncation;
