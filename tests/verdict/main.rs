@@ -18,8 +18,10 @@
 
 mod address;
 mod arp;
+mod cost;
 mod counter;
 mod deviation;
+mod direction;
 mod ethernet;
 mod event;
 mod fragment;
@@ -37,6 +39,7 @@ mod port;
 mod sctp;
 mod site;
 mod size;
+mod succeed;
 mod survival;
 mod tcp;
 mod truncation;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use banchi_common::abi::{Mode, Transport};
 use banchi_common::direction::Class;
-use banchi_common::wire::{OT_ETHERTYPES, always_passes, ethertype};
+use banchi_common::wire::{OT_ETHERTYPES, always_passing_name, ethertype};
 
 use super::codes;
 use super::diagnostic::suggest;
@@ -314,7 +314,7 @@ impl Word for Ethertype {
             Some(kind) if kind < ethertype::FIRST => {
                 refuse(cannot, "below 0x0600 the field is a length; write `llc-0x82` for LLC".into())
             }
-            Some(kind) => match always_passes(kind) {
+            Some(kind) => match always_passing_name(kind) {
                 Some(name) => refuse(
                     cannot,
                     format!("this is {name}; it keeps a network alive and always crosses: remove it"),

@@ -32,8 +32,10 @@ macro_rules! survival {
         /// EtherTypes that always pass, with their names.
         pub const SURVIVAL_ETHERTYPES: &[SurvivalEthertype] =
             &[ $( SurvivalEthertype { value: $value, name: $name } ),+ ];
+        /// Whether an EtherType always passes.
+        #[must_use]
         #[inline(always)]
-        const fn survives(ethertype: u16) -> bool { matches!(ethertype, $( $value )|+) }
+        pub const fn always_passes(ethertype: u16) -> bool { matches!(ethertype, $( $value )|+) }
     };
 }
 
@@ -48,7 +50,7 @@ pub struct SurvivalEthertype {
 
 /// What an EtherType is that always passes.
 #[must_use]
-pub fn always_passes(ethertype: u16) -> Option<&'static str> {
+pub fn always_passing_name(ethertype: u16) -> Option<&'static str> {
     SURVIVAL_ETHERTYPES.iter().find(|known| known.value == ethertype).map(|known| known.name)
 }
 
@@ -141,7 +143,7 @@ const fn is_tag(kind: u16) -> bool {
 /// What a frame is that carries neither IP nor ARP.
 #[inline(always)]
 pub(super) fn other<P: Packet>(packet: &P, kind: u16, l3: usize) -> Content {
-    let alive = if kind < ethertype::FIRST { llc_survives(packet, l3) } else { survives(kind) };
+    let alive = if kind < ethertype::FIRST { llc_survives(packet, l3) } else { always_passes(kind) };
     if alive { Content::Survival } else { Content::OtherEthertype }
 }
 
