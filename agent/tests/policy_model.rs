@@ -9,6 +9,7 @@ use banchi::policy::model::{
     Addresses, Direction, Mode, OnAgentLoss, Policy, PortRange, Reply, ServerPort, SourcePort, Transport,
     Vlan,
 };
+use banchi_common::direction::Protocol;
 
 const TEXT: &str = r#"
 version: 1
@@ -63,7 +64,7 @@ fn services() {
     let range = |first, last| PortRange { first, last };
     assert_eq!(services[0].port, ServerPort::Set(vec![range(5011, 5012), range(5020, 5030)]));
     assert_eq!(services[0].source_port, SourcePort::Same);
-    assert_eq!(services[0].direction, Some(Direction::Named("slmp".into())));
+    assert_eq!(services[0].direction, Some(Direction::Named(Protocol::Slmp)));
     assert_eq!(services[0].reply, Reply::None);
     assert_eq!(services[1].port, ServerPort::Linked { base: 6000, octet: 4, step: 1 });
     assert_eq!(services[1].source_port, SourcePort::Set(vec![range(6000, 6000)]));

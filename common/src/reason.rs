@@ -117,10 +117,10 @@ reasons! {
         "The server's port is not the one that belongs to its address."
         "A device answers or is asked on its neighbour's port: check for swapped addresses or a wrong station number."
     7 ReversedDirection "reversed-direction" Direction
-        "The server opens or asks where only its client may."
+        "One side opens, asks or answers where only the other side may."
         "A device that should only answer starts conversations: treat it as suspicious until it is explained."
     8 UnsolicitedReply "unsolicited-reply" Direction
-        "An answer came without a question."
+        "An answer came without a question, or too late."
         "Spoofed answers look like this; so does a path on which the questions do not cross this gateway."
     9 WrongZone "wrong-zone" Source
         "The source address belongs to another zone than the one that the packet came from."
@@ -156,6 +156,8 @@ reasons! {
         "The packet belongs to the protocols that keep a network alive, and always passes." ""
     20 Related "related" None
         "The packet belongs to an allowed one: a later fragment, or an ICMP error about it." ""
+    21 ListedEthertype "listed-ethertype" None
+        "The conduit lets this protocol below IP cross." ""
 }
 
 /// Room for reasons in tables that are indexed by them.
@@ -179,7 +181,7 @@ impl Reason {
     #[must_use]
     #[inline(always)]
     pub const fn passes(self) -> bool {
-        matches!(self, Self::Allowed | Self::Survival | Self::Related)
+        matches!(self, Self::Allowed | Self::Survival | Self::Related | Self::ListedEthertype)
     }
 }
 

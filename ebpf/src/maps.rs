@@ -1,10 +1,12 @@
 //! Every map. The sizes here are placeholders: the agent sets them when it loads a policy.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, LruPerCpuHashMap, PerCpuArray, RingBuf};
 use banchi_common::abi::{
-    Bucket, Bucket6, ConduitRow, Counter, FlowRow, NodeRow, PortRow, RelationRow, Reports, RuleRow,
-    SETTINGS as WORDS, ServerRow, ServiceRow, SuppressKey, Suppressed, Trace,
+    Asked, Bucket, Bucket6, ConduitRow, Control, Conversations, Counter, FlowRow, NodeRow, PortRow,
+    RelationRow, Reports, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SuppressKey,
+    Suppressed, Trace,
 };
 use banchi_common::engine::{Decision, FragmentKey, Question, Tables};
 use banchi_common::wire::Headers;
@@ -41,6 +43,23 @@ static INTERFACES: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static ZONES: Array<u32> = Array::with_max_entries(1, 0);
 
+/// A value of a map that all CPUs change.
+#[repr(transparent)]
+struct Shared<T>(T);
+// SAFETY: the words of such a value are aligned, and the kernel's machines read and write an aligned word as a
+// whole: another CPU's word is the old or the new one.
+unsafe impl<T> Sync for Shared<T> {}
+
+/// Times of the last questions of the exact tuples, at their places of the index.
+#[map]
+static ASKED: Array<Shared<Asked>> = Array::with_max_entries(1, 0);
+/// Questions that have no exact tuple.
+#[map]
+static CONVERSATIONS: Array<Shared<Conversations>> = Array::with_max_entries(1, MMAPABLE);
+/// What the agent tells a running program.
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
 /// First fragments that were allowed.
 #[map]
 static FRAGMENTS: LruHashMap<FragmentKey, u64> = LruHashMap::with_max_entries(4096, 0);
@@ -74,6 +93,16 @@ pub struct Scratch {
 /// One packet at a time runs on a CPU.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// The coarse clock: it moves every few milliseconds, and costs next to nothing.
+#[inline(always)]
+fn now_ns() -> u64 {
+    if Maps.setting(Setting::TestClock as usize) != 0 {
+        return CONTROL.get(0).map_or(0, |control| control.test_ns);
+    }
+    // SAFETY: reads a clock.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
 
 /// The maps of this program as the tables of the engine.
 pub struct Maps;
@@ -137,7 +166,31 @@ impl Tables for Maps {
         ZONES.get(at).copied().unwrap_or(0)
     }
     #[inline(always)]
-    fn find(&self, tag: u8, k0: u64, k1: u32) -> u32 {
+    fn now(&self) -> u64 {
+        now_ns()
+    }
+    #[inline(always)]
+    fn asked(&self, place: u32) -> Option<&Asked> {
+        ASKED.get(place).map(|shared| &shared.0)
+    }
+    #[inline(always)]
+    fn conversations(&self, at: u32) -> Option<&Conversations> {
+        CONVERSATIONS.get(at).map(|shared| &shared.0)
+    }
+    #[inline(always)]
+    fn in_grace(&self) -> bool {
+        CONTROL.get(0).is_some_and(|control| now_ns() < control.grace_until_ns)
+    }
+    #[inline(always)]
+    fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {
+        crate::once::note_conversation(tag, bucket, now);
+    }
+    #[inline(always)]
+    fn find_conversation(&self, tag: u64, bucket: u32) -> u64 {
+        crate::once::find_conversation(tag, bucket)
+    }
+    #[inline(always)]
+    fn find_at(&self, tag: u8, k0: u64, k1: u32) -> u64 {
         crate::once::index_find(u32::from(tag), k0, k1)
     }
     #[inline(always)]

@@ -7,11 +7,26 @@ use banchi_common::engine::{self, Question};
 
 use crate::maps::Maps;
 
-/// See [`engine::find`].
+/// See [`engine::find_at`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn index_find(tag: u32, k0: u64, k1: u32) -> u32 {
-    engine::find(&Maps, tag as u8, k0, k1)
+pub extern "C" fn index_find(tag: u32, k0: u64, k1: u32) -> u64 {
+    engine::find_at(&Maps, tag as u8, k0, k1)
+}
+
+/// See [`engine::note`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn note_conversation(tag: u64, bucket: u32, now: u64) -> u32 {
+    engine::note(&Maps, tag, bucket, now);
+    0
+}
+
+/// See [`engine::asked_at`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn find_conversation(tag: u64, bucket: u32) -> u64 {
+    engine::asked_at(&Maps, tag, bucket)
 }
 
 /// See [`engine::node_of`].

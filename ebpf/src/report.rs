@@ -120,6 +120,8 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
             family: headers.family,
             protocol: headers.protocol,
             captured: 0,
+            class: decision.class as u8,
+            reserved: [0; 7],
             data: [0; CAPTURE / 8],
         });
         if captured < ETHERNET || captured > CAPTURE as u32 {
@@ -186,6 +188,8 @@ pub fn trace(decision: &Decision, packet: &Packet) {
             orientation: decision.orientation as u8,
             mode: packet.mode as u8,
             count: trace.count + 1,
+            class: decision.class as u8,
+            reserved: [0; 3],
         };
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use banchi::image::compile;
 use banchi::policy::model::{
-    Addresses, Asset, Conduit, Forwarding, Mode, OnAgentLoss, Policy, PortRange, Reply, Rule, ServerPort,
-    Service, SourcePort, Transport, Zone,
+    Addresses, Asset, Conduit, Forwarding, Mode, OnAgentLoss, Policy, PortRange, Rule, ServerPort, Service,
+    SourcePort, Transport, Zone,
 };
 
 /// The CPU time that a policy may take. Builds for debugging are far slower, and only show that nothing explodes.
@@ -70,13 +70,9 @@ fn empty(clients: Vec<Vec<IpAddr>>, servers: Vec<Vec<IpAddr>>, services: usize) 
         addresses: hosts.into_iter().map(Addresses::Host).collect(),
         mac: None,
     };
-    let service = |id: usize| Service {
-        name: format!("service-{id}"),
-        transport: Transport::Udp,
-        port: ServerPort::Set(vec![PortRange { first: 5000 + id as u16, last: 5000 + id as u16 }]),
-        source_port: SourcePort::Same,
-        direction: None,
-        reply: Reply::Free,
+    let service = |id: usize| {
+        let port = ServerPort::Set(vec![PortRange { first: 5000 + id as u16, last: 5000 + id as u16 }]);
+        Service::of_ports(format!("service-{id}"), Transport::Udp, port, SourcePort::Same)
     };
     Policy {
         forwarding: Forwarding::Stack,
@@ -90,6 +86,7 @@ fn empty(clients: Vec<Vec<IpAddr>>, servers: Vec<Vec<IpAddr>>, services: usize) 
             ordered: false,
             mode: Mode::Enforce,
             on_agent_loss: OnAgentLoss::Keep,
+            ethertypes: Vec::new(),
         }],
         rules: Vec::new(),
     }
@@ -105,6 +102,7 @@ fn add(policy: &mut Policy, client: usize, server: usize, service: usize) {
         clients: vec![client],
         servers: vec![server],
         service,
+        reply_to: Vec::new(),
         mode: None,
         line: number + 1,
     });

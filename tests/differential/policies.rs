@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use banchi::policy::model::{
-    Addresses, Asset, Conduit, Forwarding, Mode, OnAgentLoss, Policy, PortRange, Reply, Rule, ServerPort,
-    Service, SourcePort, Transport, Vlan, Zone,
+    Addresses, Asset, Conduit, Forwarding, Mode, OnAgentLoss, Policy, PortRange, Rule, ServerPort, Service,
+    SourcePort, Transport, Vlan, Zone,
 };
 use fastrand::Rng;
 use ipnet::IpNet;
@@ -257,14 +256,7 @@ impl Maker<'_> {
             };
             (port, source_port)
         };
-        self.services.push(Service {
-            name: format!("service-{number}"),
-            transport,
-            port,
-            source_port,
-            direction: None,
-            reply: Reply::Window(Duration::from_secs(30)),
-        });
+        self.services.push(Service::of_ports(format!("service-{number}"), transport, port, source_port));
     }
 
     fn finish(mut self, zones: usize) -> Policy {
@@ -308,6 +300,7 @@ impl Maker<'_> {
             ordered,
             mode,
             on_agent_loss: OnAgentLoss::Keep,
+            ethertypes: Vec::new(),
         });
         for _ in 0..self.pick(&[1, 3, 6, 12]) {
             let (client_zone, server_zone) =
@@ -328,6 +321,7 @@ impl Maker<'_> {
                 clients,
                 servers,
                 service,
+                reply_to: Vec::new(),
                 mode,
                 line: number + 1,
             });

@@ -8,7 +8,8 @@ use banchi::datapath::{Datapath, Options};
 use banchi::image::{CompileError, Image, compile};
 use banchi::policy::model::Policy;
 use banchi_common::abi::{
-    Bucket, Bucket6, ConduitRow, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow, ServiceRow,
+    Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, NodeRow, PortRow, RelationRow, RuleRow,
+    ServerRow, ServiceRow,
 };
 use banchi_common::engine::{FragmentKey, Tables, judge, verdict};
 use banchi_common::reason::Verdict;
@@ -122,6 +123,18 @@ impl Tables for Host {
     }
     fn allow_fragments(&self, key: &FragmentKey) {
         self.fragments.borrow_mut().insert(*key);
+    }
+    fn now(&self) -> u64 {
+        1
+    }
+    fn asked(&self, _place: u32) -> Option<&Asked> {
+        None
+    }
+    fn conversations(&self, _at: u32) -> Option<&Conversations> {
+        None
+    }
+    fn in_grace(&self) -> bool {
+        false
     }
 }
 

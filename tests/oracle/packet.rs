@@ -154,9 +154,10 @@ impl Flow {
         }
     }
 
-    /// Whether it opens a TCP connection.
+    /// Whether it opens a TCP connection, or belongs to none: it acknowledges nothing, and is no plain reset.
     pub fn opens(&self) -> bool {
-        matches!(self, Self::Tcp(_, _, set) if set & flags::SYN != 0 && set & flags::ACK == 0)
+        let Self::Tcp(_, _, set) = self else { return false };
+        set & flags::ACK == 0 && (set & flags::SYN != 0 || set & flags::RST == 0)
     }
 
     fn packet(&self, from: IpAddr, to: IpAddr) -> Packet {

@@ -371,7 +371,7 @@ zones:
 assets:
   scada: { zone: control, addresses: [10.10.1.5, "fd00:10::5"] }
   group: { zone: line-a, addresses: [255.255.255.255, 239.192.0.2, 10.20.0.255, "ff05::2"] }
-services: { cyclic: { transport: udp, port: 61450, source_port: same } }
+services: { cyclic: { transport: udp, reply: free, port: 61450, source_port: same } }
 conduits:
   - { from: control, to: line-a, allow: [{ name: cyclic, client: scada, server: group, service: cyclic }] }
 "#;

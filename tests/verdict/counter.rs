@@ -11,7 +11,7 @@ use crate::site::{Site, figures, ip};
 const POLICY: &str = "
 services:
   modbus: { transport: tcp, port: 502, source_port: ephemeral }
-  fins:   { transport: udp, port: 9600, source_port: same }
+  fins:   { transport: udp, reply: free, port: 9600, source_port: same }
 conduits:
   - between: [control, line-a]
     allow:

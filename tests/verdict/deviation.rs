@@ -11,9 +11,9 @@ use crate::site::{Site, back, case, drops, forward, ip};
 const POLICY: &str = "
 services:
   modbus: { transport: tcp, port: 502, source_port: ephemeral }
-  fins:   { transport: udp, port: 9600, source_port: same }
-  ring:   { transport: udp, source_port: 6000, port: { linked: { base: 6000, octet: 4 } } }
-  free:   { transport: udp, port: 7000-7010 }
+  fins:   { transport: udp, reply: free, port: 9600, source_port: same }
+  ring:   { transport: udp, reply: free, source_port: 6000, port: { linked: { base: 6000, octet: 4 } } }
+  free:   { transport: udp, reply: free, port: 7000-7010 }
 conduits:
   - between: [control, line-a]
     allow:
@@ -137,7 +137,7 @@ fn two_fields_deviate() {
 #[test]
 fn both_may_ask() {
     let policy = "
-services: { fins: { transport: udp, port: 9600, source_port: SOURCE }, opc: { transport: tcp, port: 4840, source_port: SOURCE } }
+services: { fins: { transport: udp, reply: free, port: 9600, source_port: SOURCE }, opc: { transport: tcp, port: 4840, source_port: SOURCE } }
 conduits:
   - between: [control, line-a]
     allow:

@@ -16,7 +16,7 @@ zones:
 assets:
   scada: { zone: control, addresses: [10.10.1.5, "fd00:10::5"] }
   plc:   { zone: line-a, addresses: [10.20.0.11, "fd00:20::11"] }
-services: { fins: { transport: udp, port: 9600, source_port: same } }
+services: { fins: { transport: udp, reply: free, port: 9600, source_port: same } }
 conduits:
   - { between: [line-a, control], mode: alert, allow: [{ name: none, client: plc, server: scada, service: fins }, { name: fins, client: scada, server: plc, service: fins }] }
 "#;

@@ -8,7 +8,7 @@ use crate::site::{Site, case, drops, forward, ip, related};
 const POLICY: &str = "
 services:
   modbus: { transport: tcp, port: 502 }
-  bacnet: { transport: udp, port: 47808, source_port: same }
+  bacnet: { transport: udp, reply: free, port: 47808, source_port: same }
 conduits:
   - between: [control, line-a]
     allow:

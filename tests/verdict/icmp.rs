@@ -24,7 +24,7 @@ assets:
 services:
   ping:   { transport: icmp }
   modbus: { transport: tcp, port: 502, source_port: ephemeral }
-  bacnet: { transport: udp, port: 47808, source_port: same }
+  bacnet: { transport: udp, reply: free, port: 47808, source_port: same }
   m3ua:   { transport: sctp, port: 2905, source_port: same }
 conduits:
   - from: control

@@ -17,7 +17,7 @@ zones:
 assets:
   scada: {{ zone: control, addresses: [172.16.0.5, "fd00:172::5"] }}
   set:   {{ zone: ring, addresses: ["{servers}"] }}
-services: {{ ring: {{ transport: udp, source_port: {source_port}, port: {port} }} }}
+services: {{ ring: {{ transport: udp, reply: free, source_port: {source_port}, port: {port} }} }}
 conduits:
   - {{ between: [control, ring], allow: [{{ name: ring, client: scada, server: set, service: ring }}] }}
 "#

@@ -22,7 +22,7 @@ assets:
   valve:  { zone: line-c, address: 10.40.0.31 }
 services:
   modbus: { transport: tcp, port: 502, source_port: ephemeral }
-  fins:   { transport: udp, port: 9600, source_port: same }
+  fins:   { transport: udp, reply: free, port: 9600, source_port: same }
 conduits:
   - between: [control, line-a]
     mode: alert

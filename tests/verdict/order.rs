@@ -25,9 +25,9 @@ assets:
   net-c:  { zone: control, address: 10.10.1.0/24 }
   net-s:  { zone: line-a, address: 10.20.0.0/24 }
 services:
-  pinned: { transport: udp, port: 9600, source_port: 9600 }
-  same:   { transport: udp, port: 9600, source_port: same }
-  any:    { transport: udp, port: 9600 }
+  pinned: { transport: udp, reply: free, port: 9600, source_port: 9600 }
+  same:   { transport: udp, reply: free, port: 9600, source_port: same }
+  any:    { transport: udp, reply: free, port: 9600 }
 conduits:
   - between: [control, line-a]
     allow:

@@ -12,7 +12,7 @@ const POLICY: &str = "
 services:
   modbus: { transport: tcp, port: 502, source_port: PORT }
   opc-ua: { transport: tcp, port: 4840, source_port: PORT }
-  bacnet: { transport: udp, port: 47808, source_port: same }
+  bacnet: { transport: udp, reply: free, port: 47808, source_port: same }
 conduits:
   - between: [control, line-a]
     allow:

@@ -164,7 +164,7 @@ fn same_port() {
 #[test]
 fn a_pinned_source_with_diverging_destinations_never_flips() {
     let policy = "
-services: { melsec: { transport: udp, source_port: 5010, port: [5011, 5012, 5020-5029] } }
+services: { melsec: { transport: udp, reply: free, source_port: 5010, port: [5011, 5012, 5020-5029] } }
 conduits:
   - { between: [control, line-a], allow: [{ name: melsec, client: scada, server: [plc, plc-2], service: melsec }] }
 ";
@@ -207,9 +207,9 @@ conduits:
 fn services_that_overlap() {
     let policy = "
 services:
-  pinned: { transport: udp, port: 100-110, source_port: 100-110 }
-  same:   { transport: udp, port: 105-120, source_port: same }
-  open:   { transport: udp, port: 108-130 }
+  pinned: { transport: udp, reply: free, port: 100-110, source_port: 100-110 }
+  same:   { transport: udp, reply: free, port: 105-120, source_port: same }
+  open:   { transport: udp, reply: free, port: 108-130 }
 conduits:
   - between: [control, line-a]
     allow:

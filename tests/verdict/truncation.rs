@@ -17,7 +17,7 @@ assets:
   plc:   { zone: line-a, addresses: [10.20.0.11, "fd00:20::11"] }
 services:
   modbus: { transport: tcp, port: 502 }
-  bacnet: { transport: udp, port: 47808, source_port: same }
+  bacnet: { transport: udp, reply: free, port: 47808, source_port: same }
   diameter: { transport: sctp, port: 3868 }
   ping: { transport: icmp }
 conduits:

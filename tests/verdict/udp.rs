@@ -6,7 +6,7 @@ use banchi_tests::packet::Packet;
 use crate::site::{Site, back, case, drops, forward};
 
 const POLICY: &str = "
-services: { bacnet: { transport: udp, port: 47808, source_port: same } }
+services: { bacnet: { transport: udp, reply: free, port: 47808, source_port: same } }
 conduits:
   - { between: [control, line-a], allow: [{ name: bacnet, client: scada, server: plc, service: bacnet }] }
 ";

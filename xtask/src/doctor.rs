@@ -1,6 +1,6 @@
 //! `doctor`: what this machine has, what it lacks, why that matters and what gets it. Changes nothing.
 
-mod checks;
+pub(crate) mod checks;
 
 use std::{
     io::{self, Write as _, stdout},

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{apt, linker, python, step, toolchain};
+use crate::{apt, doctor::checks, linker, python, step, toolchain};
 
 /// Install what building and testing need (Debian with root), or say what is missing
 #[derive(clap::Args, Default)]
@@ -62,11 +62,22 @@ fn ensure_compiler() -> Result<toolchain::Compiler> {
     })
 }
 
+/// A machine that boots with systemd has it; a container or a minimal one may not.
+fn mount_bpffs() -> Result<()> {
+    if checks::bpffs_mount().is_some() || !apt::is_root() {
+        return Ok(());
+    }
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "bpf", "bpf", "/sys/fs/bpf"]);
+    step::run("mount", "mount -t bpf bpf /sys/fs/bpf: where programs and maps are pinned", &mut mount)
+}
+
 fn ensure_tests() -> Result<()> {
     // Elsewhere the tools have other packages; `doctor` says which tool is missing.
     if apt::here() {
         apt::install(apt::TESTS).context("the tests need tools")?;
     }
+    mount_bpffs()?;
     if python::find()?.is_none() {
         python::install().context("the tests talk to protocol stacks in Python")?;
     }

@@ -77,6 +77,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         socket: args.socket.socket.clone(),
         xdp_mode: args.xdp_mode,
         options: Options {
+            test_clock: false,
             suppress_ms: args.suppress,
             events_per_second: args.rate,
             ring_bytes: args.ring,

@@ -1,9 +1,11 @@
 //! From an image to a loaded program with its own, fully populated maps.
 
+use std::time::Duration;
+
 use aya::maps::{Array, Map, MapError, RingBuf};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use banchi_common::abi::{ConduitRow, INTERFACES, Mode, Setting};
+use banchi_common::abi::{ConduitRow, Control, INTERFACES, Mode, Setting};
 use banchi_common::reason::REASON_ROWS;
 
 use super::error::DatapathError;
@@ -36,11 +38,20 @@ pub struct Options {
     pub trace: bool,
     /// Tell the log what becomes of every packet: for debugging only.
     pub log: bool,
+    /// The time is what [`Datapath::set_time`] says: for tests and proofs.
+    pub test_clock: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { suppress_ms: 10_000, events_per_second: 1_000, ring_bytes: 4 << 20, trace: false, log: false }
+        Self {
+            suppress_ms: 10_000,
+            events_per_second: 1_000,
+            ring_bytes: 4 << 20,
+            trace: false,
+            log: false,
+            test_clock: false,
+        }
     }
 }
 
@@ -67,6 +78,8 @@ impl Datapath {
         set(Setting::EventsPerSecond, options.events_per_second);
         set(Setting::Trace, u32::from(options.trace));
         set(Setting::Log, u32::from(options.log));
+        set(Setting::TestClock, u32::from(options.test_clock));
+        set(Setting::ConversationSecret, secret()?);
         let largest = indices.iter().copied().max().unwrap_or(0);
         if largest >= INTERFACES {
             let at = indices.iter().position(|index| *index == largest).unwrap_or(0);
@@ -95,6 +108,8 @@ impl Datapath {
             loader.map_max_entries(name, (rows as u32).max(1));
         }
         loader.map_max_entries("INTERFACES", largest + 1);
+        loader.map_max_entries("ASKED", image.slots() as u32);
+        loader.map_max_entries("CONVERSATIONS", image.setting(Setting::ConversationBuckets).max(1));
         loader.map_max_entries("RULE_COUNTERS", counters);
         loader.map_max_entries("REASON_COUNTERS", reasons);
         loader.map_max_entries("EVENTS", options.ring_bytes);
@@ -152,6 +167,31 @@ impl Datapath {
         array(&mut self.ebpf, "CONDUITS")?.set(conduit, Row(row), 0).map_err(|e| writing("CONDUITS", &e))
     }
 
+    /// From now on and for this long, answers without a question are reported and not dropped.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the write.
+    pub fn grace(&mut self, duration: Duration) -> Result<(), DatapathError> {
+        let until =
+            if duration.is_zero() { 0 } else { monotonic_ns().saturating_add(duration.as_nanos() as u64) };
+        self.control(|control| control.grace_until_ns = until)
+    }
+
+    /// Sets the clock of [`Options::test_clock`], in nanoseconds.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the write.
+    pub fn set_time(&mut self, ns: u64) -> Result<(), DatapathError> {
+        self.control(|control| control.test_ns = ns)
+    }
+
+    fn control(&mut self, change: impl FnOnce(&mut Control)) -> Result<(), DatapathError> {
+        let mut rows = array::<Control>(&mut self.ebpf, "CONTROL")?;
+        let Row(mut control) = rows.get(&0, 0).map_err(|e| writing("CONTROL", &e))?;
+        change(&mut control);
+        rows.set(0, Row(control), 0).map_err(|e| writing("CONTROL", &e))
+    }
+
     /// Mode of every conduit from 0, and whether it was set by hand.
     ///
     /// # Errors
@@ -184,6 +224,19 @@ impl Datapath {
     pub fn take_log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, DatapathError> {
         aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|e| DatapathError::other("open the log", e))
     }
+}
+
+fn monotonic_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// What nobody outside can guess, so that nobody can aim at a bucket of the conversation table.
+fn secret() -> Result<u32, DatapathError> {
+    let mut bytes = [0; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| DatapathError::other("draw a random number", e))?;
+    Ok(u32::from_ne_bytes(bytes))
 }
 
 /// Error and causes in one line.

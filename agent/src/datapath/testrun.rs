@@ -3,6 +3,7 @@
 use aya::maps::PerCpuArray;
 use aya::programs::{TestRun as _, TestRunOptions};
 use banchi_common::abi::Trace;
+use banchi_common::direction::Class;
 use banchi_common::reason::{Orientation, Reason, Verdict};
 
 use super::error::DatapathError;
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub conduit: Option<usize>,
     /// Zone that it came from, in file order from 0.
     pub zone: Option<usize>,
+    /// What its payload shows itself as.
+    pub class: Class,
 }
 
 impl Datapath {
@@ -65,6 +68,7 @@ impl Datapath {
             rule: (trace.rule as usize).checked_sub(1),
             conduit: usize::from(trace.conduit).checked_sub(1),
             zone: usize::from(trace.zone).checked_sub(1),
+            class: Class::from_number(trace.class).ok_or_else(unknown)?,
         })
     }
 

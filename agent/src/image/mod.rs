@@ -6,17 +6,18 @@
 mod entries;
 mod error;
 mod exact;
+mod expand;
 mod families;
 mod index;
 mod nodes;
+mod rules;
 mod services;
 mod summary;
 mod tables;
 
 use banchi_common::abi::{
-    Bucket, Bucket6, ConduitRow, Feature, FlowRow, MODE_INHERIT, NodeRow, PREFIX_LENGTHS, PortRow,
-    RULE_CLIENT_MAC, RULE_SERVER_MAC, RelationRow, RuleRow, SETTINGS, ServerRow, ServiceRow, Setting, Tag,
-    VERSION, VIDS,
+    Bucket, Bucket6, ConduitRow, Feature, FlowRow, NodeRow, PREFIX_LENGTHS, PortRow, RelationRow, RuleRow,
+    SETTINGS, SLOTS, ServerRow, ServiceRow, Setting, Tag, VERSION, VIDS,
 };
 
 use crate::policy::model::{Policy, Vlan};
@@ -75,6 +76,13 @@ impl Image {
         }
     }
 
+    /// Exact tuples that the time of the last question is kept for: one for each place of the index, or none.
+    pub fn slots(&self) -> usize {
+        let features = self.setting(Setting::Features);
+        let wanted = Feature::Windows as u32 | Feature::Exact as u32;
+        if features & wanted == wanted { self.index.len() * SLOTS } else { 1 }
+    }
+
     fn enable(&mut self, feature: Feature, on: bool) {
         let features = self.setting(Setting::Features);
         let bit = feature as u32;
@@ -87,15 +95,18 @@ impl Image {
 /// # Errors
 /// Where the policy does not fit the tables: too many prefix lengths, overlapping relations, or sets that
 /// overlap so much that the index would not fit.
-pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
+pub fn compile(written: &Policy) -> Result<Image, CompileError> {
+    let expanded = expand::expand(written);
+    let policy: &Policy = &expanded.policy;
     let nodes = nodes::Nodes::of(policy)?;
-    let services = services::Services::of(policy)?;
+    let services = services::Services::of(policy, &|service| expanded.is_answers(service))?;
     let plan = exact::Plan::of(policy, &nodes);
     let mut entries = Entries::default();
     nodes.emit(&mut entries);
     services.emit(&mut entries);
     services.emit_tables(policy, &nodes, &mut entries);
     emit_conduits(policy, &mut entries);
+    emit_ethertypes(policy, &mut entries);
     let service_rows = families::emit(policy, &nodes, &services, &plan, &mut entries)?;
 
     let (interfaces, zones, double) = zone_table(policy, &mut entries);
@@ -109,12 +120,12 @@ pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
         relations: services.relation_rows(),
         nodes: nodes.rows(),
         flows: vec![FlowRow { low_asks: 0, high_asks: 0 }],
-        rules: rule_rows(policy, &nodes),
+        rules: rules::rows(&expanded, &nodes),
         conduits: conduit_rows(policy),
         interfaces,
         zones,
         entries: Vec::new(),
-        exact_tuples: plan.tuples.clone(),
+        exact_tuples: plan.tuples.iter().take(written.rules.len()).copied().collect(),
     };
     image.set(Setting::Version, VERSION);
     index::build6(&mut image, &nodes.entries6());
@@ -132,6 +143,8 @@ pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
     image.enable(Feature::Classes, plan.any_classes());
     image.enable(Feature::Relations, services.any_relations());
     image.enable(Feature::Mac, policy.assets.iter().any(|asset| asset.mac.is_some()));
+    image.enable(Feature::Ethertypes, policy.conduits.iter().any(|conduit| !conduit.ethertypes.is_empty()));
+    rules::settings(&mut image, &plan);
     exact::emit(policy, &nodes, &plan, &mut image, &mut entries)?;
     image.entries = entries.by_tag();
     if entries.len() > MAX_ENTRIES {
@@ -149,31 +162,6 @@ fn set_prefix_lengths(image: &mut Image, first: Setting, lengths: &[u8]) -> Resu
         *word = u32::from(*length) + 1;
     }
     Ok(())
-}
-
-fn rule_rows(policy: &Policy, nodes: &nodes::Nodes) -> Vec<RuleRow> {
-    // The address is bound, whichever asset the rule names it by.
-    let has_mac = |assets: &[usize]| nodes.any_mac() && nodes.have_mac(&nodes.of_assets(assets));
-    let rows = policy.rules.iter().map(|rule| RuleRow {
-        conduit: rule.conduit as u16 + 1,
-        client_zone: rule.client_zone as u16 + 1,
-        server_zone: rule.server_zone as u16 + 1,
-        mode: rule.mode.map_or(MODE_INHERIT, |mode| mode as u8),
-        transport: policy.services.get(rule.service).map_or(0, |service| service.transport as u8),
-        flags: if has_mac(&rule.clients) { RULE_CLIENT_MAC } else { 0 }
-            | if has_mac(&rule.servers) { RULE_SERVER_MAC } else { 0 },
-        reserved: 0,
-    });
-    let none = RuleRow {
-        conduit: 0,
-        client_zone: 0,
-        server_zone: 0,
-        mode: MODE_INHERIT,
-        transport: 0,
-        flags: 0,
-        reserved: 0,
-    };
-    std::iter::once(none).chain(rows).collect()
 }
 
 fn conduit_rows(policy: &Policy) -> Vec<ConduitRow> {
@@ -196,6 +184,23 @@ fn emit_conduits(policy: &Policy, entries: &mut Entries) {
     }
     for ((from, to), number) in seen {
         entries.push(Tag::Conduit, (from as u64 + 1) << 32 | (to as u64 + 1), 0, number);
+    }
+}
+
+/// The conduit of each zone and protocol below IP: the first that lets it cross from there.
+fn emit_ethertypes(policy: &Policy, entries: &mut Entries) {
+    let mut seen = std::collections::BTreeMap::new();
+    for (number, conduit) in (1u32..).zip(&policy.conduits) {
+        let (a, b) = conduit.zones;
+        let from = if conduit.ordered { vec![a] } else { vec![a, b] };
+        for zone in from {
+            for kind in &conduit.ethertypes {
+                seen.entry((zone as u64 + 1) << 32 | u64::from(kind.0)).or_insert(number);
+            }
+        }
+    }
+    for (key, number) in seen {
+        entries.push(Tag::Ethertype, key, 0, number);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use banchi_common::abi::{NODE_ASSET, NODE_MAC, NodeRow, Tag, VALUE_MAX};
+use banchi_common::abi::{NODE_ASSET, NODE_GROUP, NODE_MAC, NodeRow, Tag, VALUE_MAX};
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use super::entries::Entries;
@@ -47,6 +47,7 @@ struct About {
     zone: usize,
     asset: bool,
     mac: Option<[u8; 6]>,
+    group: bool,
 }
 
 /// All nodes of a policy. Numbers start at 1, in the order of the blocks.
@@ -65,17 +66,26 @@ impl Nodes {
         let mut blocks: BTreeMap<Block, About> = BTreeMap::new();
         for (zone, row) in policy.zones.iter().enumerate() {
             for network in &row.networks {
-                blocks.insert(block(*network), About { zone, asset: false, mac: None });
+                blocks.insert(block(*network), About { zone, asset: false, mac: None, group: false });
             }
         }
         for asset in &policy.assets {
             for block in asset.addresses.iter().flat_map(blocks_of) {
-                let about = blocks.entry(block).or_insert(About { zone: asset.zone, asset: true, mac: None });
+                let about = blocks.entry(block).or_insert(About {
+                    zone: asset.zone,
+                    asset: true,
+                    mac: None,
+                    group: false,
+                });
                 about.asset = true;
                 about.mac = about.mac.or(asset.mac);
             }
         }
         split_by_tables(policy, &mut blocks);
+        for (block, about) in &mut blocks {
+            let ends = [block.first, block.last()];
+            about.group = ends.into_iter().all(|bits| policy.is_group(address(block.v6, bits)));
+        }
         let mut nodes = Self {
             blocks: blocks.into_iter().collect(),
             by_asset: Vec::new(),
@@ -164,6 +174,15 @@ impl Nodes {
             .any(|node| self.blocks.get(*node as usize - 1).is_some_and(|(_, about)| about.mac.is_some()))
     }
 
+    /// Whether one of these nodes is a group address.
+    pub(super) fn have_group(&self, nodes: &[u32]) -> bool {
+        nodes.iter().any(|node| self.blocks.get(*node as usize - 1).is_some_and(|(_, about)| about.group))
+    }
+
+    pub(super) fn any_group(&self) -> bool {
+        self.blocks.iter().any(|(_, about)| about.group)
+    }
+
     pub(super) fn any6(&self) -> bool {
         self.blocks.iter().any(|(block, _)| block.v6)
     }
@@ -173,7 +192,9 @@ impl Nodes {
         let none = NodeRow { zone: 0, flags: 0, mac: [0; 6], reserved: [0; 6] };
         let rows = self.blocks.iter().map(|(_, about)| NodeRow {
             zone: about.zone as u16 + 1,
-            flags: if about.asset { NODE_ASSET } else { 0 } | if about.mac.is_some() { NODE_MAC } else { 0 },
+            flags: if about.asset { NODE_ASSET } else { 0 }
+                | if about.mac.is_some() { NODE_MAC } else { 0 }
+                | if about.group { NODE_GROUP } else { 0 },
             mac: about.mac.unwrap_or_default(),
             reserved: [0; 6],
         });
@@ -209,7 +230,7 @@ fn split_by_tables(policy: &Policy, blocks: &mut BTreeMap<Block, About>) {
         for host in table.keys().map(|host| block(IpNet::from(*host))) {
             let around = (0..=host.bits()).rev().find_map(|length| blocks.get(&host.truncate(length)));
             if let Some(About { zone, .. }) = around.copied() {
-                blocks.entry(host).or_insert(About { zone, asset: false, mac: None });
+                blocks.entry(host).or_insert(About { zone, asset: false, mac: None, group: false });
             }
         }
     }

@@ -42,7 +42,8 @@ pub(super) struct Services {
 }
 
 impl Services {
-    pub(super) fn of(policy: &Policy) -> Result<Self, CompileError> {
+    /// `is_answers` says which services stand for answers only: no deviation is told by their ports.
+    pub(super) fn of(policy: &Policy, is_answers: &impl Fn(ServiceId) -> bool) -> Result<Self, CompileError> {
         let none = RelationRow { kind: 0, octet: 0, base: 0, step: 0, table: 0 };
         let mut built = Self {
             sets: vec![Set { services: Vec::new(), any_source: false, relations: Vec::new() }],
@@ -58,6 +59,9 @@ impl Services {
         let mut classes = 1;
         for transport in TRANSPORTS {
             built.add_transport(policy, transport, &mut classes)?;
+        }
+        for set in built.sets.iter_mut().filter(|set| set.any_source) {
+            set.services.retain(|service| !is_answers(*service));
         }
         let echo = with_transport(policy, Transport::Icmp).map(|(id, _)| id).collect::<Vec<_>>();
         if !echo.is_empty() {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use banchi_common::abi::{
-    Bucket, Bucket6, ConduitRow, Counter, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow,
-    ServiceRow, Tag, Transport,
+    Asked, Bucket, Bucket6, ConduitRow, Conversations, Counter, FlowRow, NodeRow, PortRow, RelationRow,
+    RuleRow, ServerRow, ServiceRow, Setting, Tag, Transport,
 };
 use banchi_common::reason::REASON_ROWS;
 use serde::Serialize;
@@ -87,6 +87,7 @@ fn tag_name(tag: Tag) -> &'static str {
         Tag::Port => "ports by address",
         Tag::Conduit => "conduits",
         Tag::DoubleVlan => "double-tagged VLANs",
+        Tag::Ethertype => "protocols below IP",
         Tag::Exact => "exact tuples",
     }
 }
@@ -109,6 +110,8 @@ fn kernel_bytes(image: &Image, cpus: u32) -> u64 {
         + array::<RuleRow>(image.rules.len())
         + array::<ConduitRow>(image.conduits.len())
         + array::<u32>(image.zones.len())
+        + array::<Asked>(image.slots())
+        + array::<Conversations>(image.setting(Setting::ConversationBuckets) as usize)
         + array::<Counter>(counters * cpus as usize)
 }
 

@@ -1,7 +1,8 @@
 //! The image as tables of the engine: what the kernel does, in memory.
 
 use banchi_common::abi::{
-    Bucket, Bucket6, ConduitRow, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow, ServiceRow,
+    Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, NodeRow, PortRow, RelationRow, RuleRow,
+    ServerRow, ServiceRow,
 };
 use banchi_common::engine::{FragmentKey, Tables};
 
@@ -56,4 +57,19 @@ impl Tables for Image {
         false
     }
     fn allow_fragments(&self, _key: &FragmentKey) {}
+    fn now(&self) -> u64 {
+        1
+    }
+    fn asked(&self, _place: u32) -> Option<&Asked> {
+        None
+    }
+    fn conversations(&self, _at: u32) -> Option<&Conversations> {
+        None
+    }
+    fn in_grace(&self) -> bool {
+        false
+    }
+    fn takes_questions_for_asked(&self) -> bool {
+        true
+    }
 }

@@ -66,6 +66,7 @@ codes! {
     WRONG_CONDUIT Error "wrong-conduit" "A rule's clients or servers are not in the zones of its conduit.";
     MIXED_ZONES Error "mixed-zones" "The clients, or the servers, of one rule are in different zones.";
     MULTICAST_CLIENT Error "multicast-client" "A group or broadcast address cannot ask.";
+    REPLY_TO_HOST Error "reply-to-host" "`reply_to` names an address that is neither a group nor a broadcast address.";
     CONTRADICTION Error "contradiction" "An earlier rule covers everything in this rule, with another effect.";
     NOT_YET_ENFORCED Warning "not-yet-enforced" "A statement that this version records but does not enforce.";
     PARTIAL_CONTRADICTION Warning "partial-contradiction" "An earlier rule covers a part of this rule, with another effect.";

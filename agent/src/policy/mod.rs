@@ -5,6 +5,7 @@
 //! and only what also passes every check becomes a [`model::Policy`].
 
 pub mod addresses;
+pub mod catalogue;
 pub mod codes;
 pub mod diagnostic;
 mod intervals;

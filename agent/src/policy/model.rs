@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 pub use banchi_common::abi::{Mode, Transport};
+pub use banchi_common::direction::{Class, Classes, Protocol};
 
 /// Index into [`Policy::zones`].
 pub type ZoneId = usize;
@@ -39,6 +40,21 @@ pub struct Policy {
     pub conduits: Vec<Conduit>,
     /// Flow rules of all conduits, in file order: the first that matches decides.
     pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// Whether several hosts hear what is sent to an address: multicast, 255.255.255.255, or the last address of
+    /// an IPv4 network of a zone.
+    pub fn is_group(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(v4) = address else { return address.is_multicast() };
+        let ends_network = |net: &IpNet| match net {
+            IpNet::V4(net) => net.prefix_len() <= 30 && net.broadcast() == v4,
+            IpNet::V6(_) => false,
+        };
+        v4.is_multicast()
+            || v4.is_broadcast()
+            || self.zones.iter().flat_map(|zone| &zone.networks).any(ends_network)
+    }
 }
 
 /// How allowed packets leave the gateway.
@@ -110,11 +126,41 @@ pub struct Service {
     pub port: ServerPort,
     /// The client's port (the source port of a request).
     pub source_port: SourcePort,
-    /// How requests are told from responses. Declared by the policy; see `docs/policy.md` for what this
-    /// version enforces.
+    /// How requests are told from responses.
     pub direction: Option<Direction>,
-    /// What a return packet of a UDP service needs.
+    /// Classes that a client may send. Always holds requests.
+    #[serde(serialize_with = "class_names")]
+    pub client_may: Classes,
+    /// Classes that a server may send. Always holds responses.
+    #[serde(serialize_with = "class_names")]
+    pub server_may: Classes,
+    /// What a return packet of a UDP service needs; [`Reply::Free`] for the others.
     pub reply: Reply,
+    /// Server ports that answers may come from besides the one that was asked. Ascending, not touching.
+    pub reply_from: Vec<PortRange>,
+    /// Whether each side may ask the other.
+    pub peer: bool,
+    /// Name of the entry of the catalogue that it comes from unchanged.
+    pub catalogue: Option<&'static str>,
+}
+
+impl Service {
+    /// A service of which only the ports are known: answers are free.
+    pub fn of_ports(name: String, transport: Transport, port: ServerPort, source_port: SourcePort) -> Self {
+        Self {
+            name,
+            transport,
+            port,
+            source_port,
+            direction: None,
+            client_may: Classes::REQUEST,
+            server_may: Classes::RESPONSE,
+            reply: Reply::Free,
+            reply_from: Vec::new(),
+            peer: false,
+            catalogue: None,
+        }
+    }
 }
 
 /// The server's port.
@@ -167,8 +213,9 @@ pub struct PortRange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
-    /// A protocol that banchi knows, by name.
-    Named(String),
+    /// A protocol that banchi knows.
+    #[serde(serialize_with = "by_name")]
+    Named(Protocol),
     /// `payload[at] & mask` is `request` or `response`.
     Custom {
         /// Offset in the transport payload.
@@ -182,12 +229,25 @@ pub enum Direction {
     },
 }
 
+/// Every class that a payload can show itself as.
+pub const CLASSES: [Class; 3] = [Class::Request, Class::Response, Class::Notification];
+
+fn class_names<S: serde::Serializer>(classes: &Classes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(CLASSES.into_iter().filter(|class| classes.holds(*class)))
+}
+
+fn by_name<S: serde::Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(protocol.about().name)
+}
+
 /// What a return packet needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// A request within this time.
+    /// A request within this time. With a direction, only where the payload does not tell.
     Window(Duration),
+    /// A request within this time, also where the payload shows itself as a response.
+    Strict(Duration),
     /// Nothing: both ways, stateless.
     Free,
     /// There is none: one way only.
@@ -207,7 +267,13 @@ pub struct Conduit {
     pub mode: Mode,
     /// What the data plane does when the agent is gone.
     pub on_agent_loss: OnAgentLoss,
+    /// Protocols below IP that may cross.
+    pub ethertypes: Vec<Ethertype>,
 }
+
+/// An EtherType; below 0x100 a destination SAP of LLC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Ethertype(pub u16);
 
 /// What the data plane does when the agent is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -238,6 +304,8 @@ pub struct Rule {
     pub servers: Vec<AssetId>,
     /// What is asked.
     pub service: ServiceId,
+    /// Group and broadcast addresses in the clients' zone that answers may go to as well.
+    pub reply_to: Vec<AssetId>,
     /// Overrides the conduit's mode.
     pub mode: Option<Mode>,
     /// Line in the policy file, from 1.

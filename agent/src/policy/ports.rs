@@ -261,6 +261,49 @@ impl JsonSchema for SourcePort {
     }
 }
 
+/// Server ports that answers come from besides the one that was asked.
+#[derive(Debug, Clone)]
+pub enum ReplyFrom {
+    /// `any`.
+    Any,
+    /// `ephemeral`.
+    Ephemeral,
+    /// Ports and ranges.
+    Set(Vec<Spanned<PortRange>>),
+}
+
+impl FromNode for ReplyFrom {
+    fn from_node(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Scalar(text) if text == "any" => Some(ReplyFrom::Any),
+            Kind::Scalar(text) if text == "ephemeral" => Some(ReplyFrom::Ephemeral),
+            Kind::Scalar(_) | Kind::List(_) => ports(node, diagnostics).map(ReplyFrom::Set),
+            Kind::Map(_) | Kind::Null => {
+                diagnostics.push(wrong_type(node, "`any`, `ephemeral`, a port, a range or a list of them"));
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for ReplyFrom {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ReplyFrom".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = PortRange::json_schema(generator);
+        json_schema!({
+            "description": "Server ports that answers come from: `any`, `ephemeral`, or ports and ranges.",
+            "anyOf": [
+                { "enum": ["any", "ephemeral"] },
+                one,
+                { "type": "array", "items": one, "minItems": 1 }
+            ]
+        })
+    }
+}
+
 /// Ranges in ascending order, joined where they meet. Says where one stands twice.
 pub(crate) fn merge(ports: &[Spanned<PortRange>], diagnostics: &mut Diagnostics) -> Vec<PortRange> {
     let mut seen: BTreeMap<PortRange, Span> = BTreeMap::new();

@@ -174,9 +174,6 @@ pub(crate) struct Fields<'n> {
     misspelt: Vec<&'n str>,
 }
 
-/// Words of the policy language that come with a later version.
-const LATER: &[&str] = &["reply_from", "peer", "server_may"];
-
 impl<'n> Fields<'n> {
     /// Opens a record: refuses keys that it does not have, and keys that stand twice.
     pub(crate) fn open(
@@ -204,15 +201,6 @@ impl<'n> Fields<'n> {
                 diagnostics.push(duplicate(&codes::DUPLICATE_KEY, key, first).help("keep one of them"));
             } else if keys.contains(&name.as_str()) {
                 found.insert(name, value);
-            } else if LATER.contains(&name.as_str()) {
-                diagnostics.push(
-                    Diagnostic::new(
-                        &codes::NOT_AVAILABLE,
-                        format!("`{name}` is not available in this version"),
-                    )
-                    .label(key.span, "")
-                    .help("remove it; the policy says less without it, and nothing else changes"),
-                );
             } else {
                 misspelt.extend(closest(name, keys.iter().copied()));
                 diagnostics.push(
@@ -264,18 +252,19 @@ impl<T: FromNode> FromField for Option<Spanned<T>> {
 macro_rules! record {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident, $what:literal {
-            $( $(#[$field_meta:meta])* pub $field:ident: $ty:ty, )*
+        $vis:vis struct $name:ident, $what:literal {
+            $( $(#[$field_meta:meta])* $field_vis:vis $field:ident: $ty:ty, )*
         }
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
-        pub struct $name {
-            $( $(#[$field_meta])* pub $field: $ty, )*
+        $vis struct $name {
+            $( $(#[$field_meta])* $field_vis $field: $ty, )*
             /// Whether a key of it was refused, so that what seems to be missing may be there.
             #[schemars(skip)]
-            pub refused: bool,
+            #[allow(dead_code, reason = "not every record is asked")]
+            $vis refused: bool,
         }
 
         impl $crate::policy::read::FromNode for $name {

@@ -5,16 +5,17 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use banchi_common::abi::{Mode, Transport};
+use banchi_common::direction::{PROTOCOLS, Protocol};
 
 use super::addresses::{Host, Network};
 use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics, suggest};
-use super::model::{Addresses, Forwarding, OnAgentLoss, Vlan};
+use super::model::{Addresses, Ethertype, Forwarding, OnAgentLoss, Vlan};
 use super::parse::{Kind, Node};
-use super::ports::{ServerPort, SourcePort};
+use super::ports::{ReplyFrom, ServerPort, SourcePort};
 use super::read::{Entries, FromNode, List, OneOrMany, Refusal, Word, record, wrong_type};
 use super::source::Spanned;
-use super::words::{Byte, Interface, Mac, Name, Number, Time, Version};
+use super::words::{Byte, Interface, Mac, Name, Number, Sent, Time, Version};
 
 record! {
     /// A policy: who may ask whom for what, between the zones of a plant.
@@ -29,8 +30,8 @@ record! {
         pub zones: Spanned<Entries<Name, Zone>>,
         /// Assets by name: hosts and sets of hosts.
         pub assets: Spanned<Entries<Name, Asset>>,
-        /// Services by name: transport, ports and direction.
-        pub services: Spanned<Entries<Name, Service>>,
+        /// Services by name: transport, ports and direction. Those of the catalogue need not be defined.
+        pub services: Option<Spanned<Entries<Name, Service>>>,
         /// Conduits: pairs of zones, and what may cross between them.
         pub conduits: Spanned<List<Conduit>>,
     }
@@ -85,16 +86,26 @@ record! {
 record! {
     /// What a conversation looks like on the wire.
     pub struct Service, "a service" {
-        /// `tcp`, `udp`, `sctp` or `icmp` (echo).
-        pub transport: Spanned<Transport>,
+        /// A service of the catalogue that gives what is not said here.
+        pub like: Option<Spanned<Name>>,
+        /// `tcp`, `udp`, `sctp` or `icmp` (echo). Required without `like`.
+        pub transport: Option<Spanned<Transport>>,
         /// The server's port: the destination port of a request. Not for icmp.
         pub port: Option<Spanned<ServerPort>>,
         /// The client's port: the source port of a request. Default `any`. Not for icmp.
         pub source_port: Option<Spanned<SourcePort>>,
         /// How requests are told from responses: a protocol by name, or a byte of the payload.
         pub direction: Option<Spanned<Direction>>,
+        /// What clients may send besides requests: `response`, `notify`. Default: what `direction` says.
+        pub client_may: Option<Spanned<List<Sent>>>,
+        /// What servers may send besides responses: `request`, `notify`. Default: what `direction` says.
+        pub server_may: Option<Spanned<List<Sent>>>,
         /// What an answer needs: `{ window: 30s }` (the default), `free` or `none`. Only for udp.
         pub reply: Option<Spanned<Reply>>,
+        /// Server ports that answers may come from besides the one that was asked. Only for udp.
+        pub reply_from: Option<Spanned<ReplyFrom>>,
+        /// Whether servers may ask their clients for the same service. Default false.
+        pub peer: Option<Spanned<bool>>,
     }
 }
 
@@ -113,6 +124,8 @@ record! {
         pub mode: Option<Spanned<Mode>>,
         /// `keep`, `open` or `closed`. Default: that of `defaults`.
         pub on_agent_loss: Option<Spanned<OnAgentLoss>>,
+        /// Protocols below IP that may cross: names, EtherTypes, or SAPs of LLC.
+        pub ethertypes: Option<Spanned<List<Ethertype>>>,
         /// The flow rules. The first that matches a packet decides. Without it, nothing is allowed to cross.
         pub allow: Option<Spanned<List<Rule>>>,
     }
@@ -136,6 +149,8 @@ record! {
         pub server: Spanned<OneOrMany<Name>>,
         /// Service or services that are asked.
         pub service: Spanned<OneOrMany<Name>>,
+        /// Group or broadcast addresses that answers may go to as well.
+        pub reply_to: Option<Spanned<OneOrMany<Name>>>,
         /// `alert` or `enforce`. Default: that of the conduit.
         pub mode: Option<Spanned<Mode>>,
     }
@@ -182,45 +197,27 @@ impl JsonSchema for Direction {
         let custom = generator.subschema_for::<Discriminator>();
         json_schema!({
             "description": "A protocol by name, or the byte of the payload that tells.",
-            "anyOf": [{ "enum": PROTOCOLS }, custom]
+            "anyOf": [{ "enum": protocols() }, custom]
         })
     }
 }
 
-/// Protocols whose direction can be read from their payload.
-pub const PROTOCOLS: &[&str] = &[
-    "ads",
-    "bacnet",
-    "c37-118",
-    "dhcp",
-    "dnp3",
-    "enip",
-    "fins",
-    "ge-srtp",
-    "hart-ip",
-    "iec104",
-    "knxnet-ip",
-    "modbus",
-    "ntp",
-    "s-bus",
-    "s7",
-    "slmp",
-    "toyopuc",
-];
-
-/// Name of one of [`PROTOCOLS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Protocol(pub &'static str);
+/// Names of the protocols whose direction can be read from their payload.
+fn protocols() -> Vec<&'static str> {
+    let mut names: Vec<&str> = PROTOCOLS.iter().map(|about| about.name).collect();
+    names.sort_unstable();
+    names
+}
 
 impl Word for Protocol {
     const EXPECTED: &'static str = "a protocol name such as `bacnet`, or `{ at, mask, request, response }`";
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        PROTOCOLS.iter().find(|name| **name == text).map(|name| Protocol(name)).ok_or_else(|| {
+        Protocol::from_name(text).ok_or_else(|| {
             Refusal::new(
                 &codes::INVALID_VALUE,
                 format!("`{text}` is not a protocol whose direction is known"),
-                suggest(text, "protocols", PROTOCOLS),
+                suggest(text, "protocols", &protocols()),
             )
         })
     }
@@ -242,6 +239,8 @@ record! {
     pub struct Window, "`reply`" {
         /// From 1ms to 24h. Default 30s.
         pub window: Spanned<Time>,
+        /// Whether an answer that shows itself as one needs a request as well. Default false.
+        pub strict: Option<Spanned<bool>>,
     }
 }
 

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use banchi_common::abi::{Mode, Transport};
+use banchi_common::direction::Class;
+use banchi_common::wire::{OT_ETHERTYPES, SURVIVAL_ETHERTYPES, ethertype};
 
 use super::codes;
-use super::model::{Forwarding, OnAgentLoss, Vlan};
+use super::diagnostic::suggest;
+use super::model::{Ethertype, Forwarding, OnAgentLoss, Vlan};
 use super::read::{Refusal, Word, choose};
 
 /// Implements `JsonSchema` for a word, as the given JSON, in place.
@@ -243,6 +246,77 @@ impl Word for Forwarding {
             ));
         }
         choose(text, "a way of forwarding", &[("stack", Forwarding::Stack)])
+    }
+}
+
+impl Word for bool {
+    const EXPECTED: &'static str = "`true` or `false`";
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        choose(text, "`true` or `false`", &[("true", true), ("false", false)])
+    }
+}
+
+/// A class of what a side may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent(pub Class);
+
+word_schema!(Sent, "Class", { "enum": ["request", "response", "notify"] });
+
+impl Word for Sent {
+    const EXPECTED: &'static str = "a class: `request`, `response` or `notify`";
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        choose(
+            text,
+            "a class of what may be sent",
+            &[("request", Class::Request), ("response", Class::Response), ("notify", Class::Notification)],
+        )
+        .map(Sent)
+    }
+}
+
+word_schema!(Ethertype, "Ethertype", {
+    "type": "string",
+    "description": "A protocol by name, an EtherType (`0x88b8`), or a SAP of LLC (`llc-0x82`).",
+    "examples": ["profinet", "goose", "0x88b8", "llc-0x82"]
+});
+
+impl Word for Ethertype {
+    const EXPECTED: &'static str = "a protocol such as `profinet`, an EtherType (`0x88b8`) or `llc-0x82`";
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        if let Some(known) = OT_ETHERTYPES.iter().find(|known| known.word == text) {
+            return Ok(Ethertype(known.value));
+        }
+        let refuse =
+            |help: String| Refusal::new(&codes::INVALID_VALUE, format!("`{text}` is not an EtherType"), help);
+        let hex =
+            |text: &str| text.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        if let Some(sap) = text.strip_prefix("llc-") {
+            return match hex(sap) {
+                Some(sap) if sap <= 0xff => Ok(Ethertype(sap)),
+                _ => Err(refuse("a SAP of LLC is one byte: `llc-0x82`".into())),
+            };
+        }
+        match hex(text) {
+            Some(kind @ (ethertype::IPV4 | ethertype::IPV6)) => {
+                Err(refuse(format!("0x{kind:04x} is IP, which crosses by rules: write them under `allow`")))
+            }
+            Some(ethertype::ARP) => Err(refuse("ARP always crosses, and is checked: remove it".into())),
+            Some(kind) if SURVIVAL_ETHERTYPES.iter().any(|known| known.value == kind) => Err(refuse(
+                format!("0x{kind:04x} is one of those that keep a network alive and always cross: remove it"),
+            )),
+            Some(ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN) => {
+                Err(refuse("this is a VLAN tag; what it carries has an EtherType of its own".into()))
+            }
+            Some(kind) if kind >= ethertype::FIRST => Ok(Ethertype(kind)),
+            Some(_) => Err(refuse("below 0x0600 the field is a length; write `llc-0x82` for LLC".into())),
+            None => {
+                let words: Vec<&str> = OT_ETHERTYPES.iter().map(|known| known.word).collect();
+                Err(refuse(suggest(text, "write `0x88b8`, `llc-0x82` or one of", &words)))
+            }
+        }
     }
 }
 

@@ -65,6 +65,10 @@ pub struct Event {
     pub protocol: u8,
     /// Bytes of `data` that are the packet's.
     pub captured: u16,
+    /// [`crate::direction::Class`].
+    pub class: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
     /// First bytes of the packet, from the Ethernet header, in memory order. See [`Event::bytes`].
     pub data: [u64; CAPTURE / 8],
 }
@@ -146,6 +150,10 @@ pub struct Trace {
     pub mode: u8,
     /// Decisions written so far.
     pub count: u32,
+    /// [`crate::direction::Class`].
+    pub class: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
 }
 
 /// What became of the reports of one reason, on one CPU. The sum is the number of packets with that reason.

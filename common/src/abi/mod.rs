@@ -4,15 +4,17 @@
 //! in the machine's byte order unless a field says otherwise; addresses and ports are the numbers that
 //! people read (10.0.0.1 is `0x0a000001`, port 502 is 502).
 
+mod conversation;
 mod event;
 mod policy;
 mod setting;
 mod table;
 
+pub use conversation::{Asked, Control, Conversations, TAG_BITS, WAYS};
 pub use event::{CAPTURE, Counter, Event, EventKind, Reports, SuppressKey, Suppressed, Trace};
 pub use policy::{Mode, Transport};
 pub use setting::{Feature, PREFIX_LENGTHS, SETTINGS, Setting};
 pub use table::*;
 
 /// Version of every layout in this module. It changes whenever one of them does.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

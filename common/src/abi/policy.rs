@@ -28,3 +28,16 @@ pub enum Transport {
     /// Echo of ICMP (IP protocol 1) and ICMPv6 (58): the client asks, the server answers. Has no ports.
     Icmp = 3,
 }
+
+impl Transport {
+    /// Its word in a policy.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+            Self::Icmp => "icmp",
+        }
+    }
+}

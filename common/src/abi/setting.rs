@@ -35,6 +35,14 @@ pub enum Setting {
     Index6Seed = 9,
     /// 1: tell the agent's log what becomes of every packet. For debugging only.
     Log = 10,
+    /// Bit 1 << [`crate::direction::Protocol`] for each protocol that a service uses; bit 0 for a byte of its own.
+    Protocols = 11,
+    /// Buckets of the conversation table.
+    ConversationBuckets = 12,
+    /// Secret of the conversation table, drawn when the program is loaded.
+    ConversationSecret = 13,
+    /// 1: the time is what stands in the clock map. For tests and proofs.
+    TestClock = 14,
     /// First of [`PREFIX_LENGTHS`] words: IPv4 prefix lengths + 1, longest first, 0 ends the list.
     Prefix4 = 16,
     /// First of [`PREFIX_LENGTHS`] words: IPv6 prefix lengths + 1, longest first, 0 ends the list.
@@ -59,4 +67,10 @@ pub enum Feature {
     Mac = 32,
     /// Some rule is an exact tuple.
     Exact = 64,
+    /// Some rule's answers need a question.
+    Windows = 128,
+    /// Some of them are noted in the conversation table.
+    Conversations = 256,
+    /// Some conduit lets protocols below IP cross.
+    Ethertypes = 512,
 }

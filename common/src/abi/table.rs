@@ -41,6 +41,8 @@ pub enum Tag {
     Conduit = 9,
     /// k0 = outer VID << 32 | inner VID, k1 = place of the interface, from 1: zone.
     DoubleVlan = 10,
+    /// k0 = zone << 32 | EtherType (below 0x100 a SAP of LLC): conduit that lets it cross.
+    Ethertype = 11,
     /// Low handle << 32 | high handle, ports likewise: flow. Plus the transport (0..=3), plus 4 for IPv6.
     Exact = 16,
 }
@@ -84,6 +86,8 @@ pub struct NodeRow {
 pub const NODE_ASSET: u16 = 1;
 /// The node has a hardware address.
 pub const NODE_MAC: u16 = 2;
+/// The node is a group or broadcast address: no single host has it.
+pub const NODE_GROUP: u16 = 4;
 
 /// Classes of two neighbouring ports (even, odd), for one transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -166,7 +170,7 @@ pub struct FlowRow {
 }
 
 /// What the data plane needs to know of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct RuleRow {
     /// Conduit, from 1.
@@ -175,22 +179,55 @@ pub struct RuleRow {
     pub client_zone: u16,
     /// Zone of its servers, from 1.
     pub server_zone: u16,
+    /// `RULE_..` bits.
+    pub flags: u16,
     /// [`super::Mode`], or [`MODE_INHERIT`].
     pub mode: u8,
     /// [`super::Transport`].
     pub transport: u8,
-    /// [`RULE_CLIENT_MAC`], [`RULE_SERVER_MAC`].
-    pub flags: u32,
+    /// [`crate::direction::Protocol`], [`CUSTOM`], or 0 where the payload does not count.
+    pub protocol: u8,
+    /// [`crate::direction::Classes`] that its clients may send.
+    pub client_may: u8,
+    /// [`crate::direction::Classes`] that its servers may send.
+    pub server_may: u8,
+    /// For [`CUSTOM`]: bits of the byte that count.
+    pub mask: u8,
+    /// For [`CUSTOM`]: value of a request.
+    pub request: u8,
+    /// For [`CUSTOM`]: value of a response.
+    pub response: u8,
+    /// For [`CUSTOM`]: offset of the byte in the payload.
+    pub at: u16,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: u16,
+    /// Rule of the policy that this row belongs to, from 1.
+    pub of: u32,
+    /// Nanoseconds within which an answer must follow its question; 0 is no limit.
+    pub window_ns: u64,
 }
 
 /// The rule has no mode of its own.
 pub const MODE_INHERIT: u8 = 255;
+/// [`RuleRow::protocol`] of a service that names the byte itself.
+pub const CUSTOM: u8 = 255;
+
 /// Some client of the rule has a hardware address.
-pub const RULE_CLIENT_MAC: u32 = 1;
+pub const RULE_CLIENT_MAC: u16 = 1;
 /// Some server of the rule has a hardware address.
-pub const RULE_SERVER_MAC: u32 = 2;
+pub const RULE_SERVER_MAC: u16 = 2;
+/// Some client of the rule is a group address: answers go there, but it cannot ask.
+pub const RULE_GROUP_CLIENT: u16 = 4;
+/// Some server of the service is a group address: what it is asked, any server may answer.
+pub const RULE_GROUP_SERVER: u16 = 8;
+/// Answers may come from another port than the one that was asked.
+pub const RULE_REPLY_FROM: u16 = 16;
+/// The row stands for answers from other ports; nothing can be asked there.
+pub const RULE_ANSWERS_ONLY: u16 = 32;
+/// An answer that shows itself as one needs a question all the same.
+pub const RULE_STRICT: u16 = 64;
+/// There are no answers.
+pub const RULE_ONE_WAY: u16 = 128;
 
 /// A conduit's mode: the only row that changes while a generation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]

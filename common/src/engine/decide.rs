@@ -1,11 +1,11 @@
 //! From a packet to a reason, and from a reason to a verdict.
 
+use super::admit::admit;
 use super::diagnose::diagnose;
 use super::lookup::{Nodes, match_flow};
 use super::tables::{FragmentKey, Tables};
-use crate::abi::{
-    Feature, MODE_INHERIT, Mode, NODE_ASSET, NODE_MAC, RULE_CLIENT_MAC, RULE_SERVER_MAC, RuleRow, Tag, VIDS,
-};
+use crate::abi::{Feature, MODE_INHERIT, Mode, NODE_ASSET, NODE_MAC, RuleRow, Tag, VIDS};
+use crate::direction::Class;
 use crate::reason::{Orientation, Reason, Verdict};
 use crate::wire::{self, Content, FIRST_FRAGMENT, Headers, Packet};
 
@@ -28,6 +28,8 @@ pub struct Decision {
     pub conduit: u16,
     /// Rule that decided, or that fits best, from 1; 0 is none.
     pub rule: u32,
+    /// What the payload shows itself as, where a rule with a direction matched.
+    pub class: Class,
 }
 
 impl Decision {
@@ -40,11 +42,18 @@ impl Decision {
             destination_zone: 0,
             conduit: 0,
             rule: 0,
+            class: Class::Undecidable,
         }
     }
 
     #[inline(always)]
-    fn by_rule(reason: Reason, orientation: Orientation, zone: u32, rule: u32, row: &RuleRow) -> Self {
+    pub(super) fn by_rule(
+        reason: Reason,
+        orientation: Orientation,
+        zone: u32,
+        row: &RuleRow,
+        class: Class,
+    ) -> Self {
         let forward = matches!(orientation, Orientation::Forward);
         Self {
             reason,
@@ -52,7 +61,8 @@ impl Decision {
             zone: zone as u16,
             destination_zone: if forward { row.server_zone } else { row.client_zone },
             conduit: row.conduit,
-            rule,
+            rule: row.of,
+            class,
         }
     }
 }
@@ -69,7 +79,7 @@ pub fn judge<P: Packet, T: Tables>(
     let zone = zone_of(tables, interface, headers);
     if content == Content::Flow && zone != 0 {
         let matched = match_flow(tables, headers);
-        if let Some(decision) = admit(packet, tables, headers, zone, matched.forward, matched.back) {
+        if let Some(decision) = admit(packet, tables, headers, zone, &matched) {
             if headers.fragment == FIRST_FRAGMENT && decision.reason.passes() {
                 tables.allow_fragments(&FragmentKey::of(headers, zone as u16));
             }
@@ -79,39 +89,6 @@ pub fn judge<P: Packet, T: Tables>(
     let mut decision = Decision::new(Reason::Malformed, zone);
     unusual(packet, tables, headers, content, &mut decision);
     decision
-}
-
-/// The decision of a flow that some rule matches.
-#[inline(always)]
-fn admit<P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
-    headers: &Headers,
-    zone: u32,
-    forward: u32,
-    back: u32,
-) -> Option<Decision> {
-    let (rule, orientation) = if forward != 0 {
-        (forward, Orientation::Forward)
-    } else if back != 0 {
-        (back, Orientation::Return)
-    } else {
-        return None;
-    };
-    let row = tables.rule(rule)?;
-    let is_forward = matches!(orientation, Orientation::Forward);
-    let (expected, binding) =
-        if is_forward { (row.client_zone, RULE_CLIENT_MAC) } else { (row.server_zone, RULE_SERVER_MAC) };
-    let reason = if zone != u32::from(expected) {
-        Reason::WrongZone
-    } else if row.flags & binding != 0 && !mac_fits(packet, tables, headers) {
-        Reason::MacMismatch
-    } else if !is_forward && headers.is_opening() {
-        Reason::ReversedDirection
-    } else {
-        Reason::Allowed
-    };
-    Some(Decision::by_rule(reason, orientation, zone, rule, row))
 }
 
 /// Everything but a flow that a rule matches. `decision` comes with its zone.
@@ -135,7 +112,7 @@ fn unusual<P: Packet, T: Tables>(
     decision.reason = match content {
         Content::Survival => Reason::Survival,
         Content::Malformed => Reason::Malformed,
-        Content::OtherEthertype => Reason::UnlistedEthertype,
+        Content::OtherEthertype => below_ip(packet, tables, headers, decision),
         Content::Arp | Content::Neighbour => neighbour(packet, tables, headers, content, zone),
         Content::LaterFragment if tables.fragment_allowed(&FragmentKey::of(headers, zone as u16)) => {
             Reason::Related
@@ -146,6 +123,27 @@ fn unusual<P: Packet, T: Tables>(
         Content::OtherProtocol => hosts(packet, tables, headers, decision, Reason::UnlistedProtocol),
         Content::Flow => hosts(packet, tables, headers, decision, Reason::Allowed),
     };
+}
+
+/// Protocols below IP cross where a conduit of the zone lists them.
+#[inline(always)]
+fn below_ip<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    decision: &mut Decision,
+) -> Reason {
+    if !tables.uses(Feature::Ethertypes) {
+        return Reason::UnlistedEthertype;
+    }
+    let kind = wire::rule_ethertype(packet, headers);
+    let key = u64::from(decision.zone) << 32 | u64::from(kind);
+    let conduit = tables.find(Tag::Ethertype as u8, key, 0);
+    if conduit == 0 {
+        return Reason::UnlistedEthertype;
+    }
+    decision.conduit = conduit as u16;
+    Reason::ListedEthertype
 }
 
 /// What deviates: the hosts first, then `otherwise`; [`Reason::Allowed`] there asks for a diagnosis of ports.
@@ -242,7 +240,7 @@ fn neighbour<P: Packet, T: Tables>(
 
 /// Whether the source hardware address is the one that the policy binds to the source address, if any.
 #[inline(never)]
-fn mac_fits<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers) -> bool {
+pub(super) fn mac_fits<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers) -> bool {
     let node = tables.node_of(headers.family, headers.source.hi, headers.source.lo);
     match tables.node(node) {
         Some(row) if node != 0 && row.flags & NODE_MAC != 0 => source_mac(packet) == Some(row.mac),
@@ -274,6 +272,10 @@ pub fn verdict<T: Tables>(tables: &T, decision: &Decision) -> (Verdict, Mode) {
         && row.mode != MODE_INHERIT
     {
         mode = row.mode;
+    }
+    // Answers to what was asked before the program ran cannot be known.
+    if decision.reason == Reason::UnsolicitedReply && mode == Mode::Enforce as u8 && tables.in_grace() {
+        mode = Mode::Alert as u8;
     }
     if mode == Mode::Enforce as u8 {
         (Verdict::Drop, Mode::Enforce)

@@ -48,7 +48,7 @@ fn nearest<T: Tables>(tables: &T, headers: &Headers, nodes: &Nodes, decision: &m
             if rule != 0
                 && let Some(row) = tables.rule(rule)
             {
-                decision.rule = rule;
+                decision.rule = row.of;
                 decision.conduit = row.conduit;
                 return $reason;
             }

@@ -24,32 +24,35 @@ pub const fn in_range(hash: u32, range: u32) -> u32 {
     ((hash as u64 * range as u64) >> 32) as u32
 }
 
-/// Value of a key in the index; 0 is absent.
+/// Value of a key in the index, and above it (<< 32) the place of the key; 0 is absent.
 #[inline(always)]
-pub fn find<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u32 {
+pub fn find_at<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u64 {
     let mixed = hash(tables.setting(Setting::IndexSeed as usize), tag, k0, k1);
     let range = tables.setting(Setting::IndexBuckets as usize);
-    if let Some(bucket) = tables.bucket(in_range(mixed as u32, range)) {
-        let found = in_bucket(bucket, tag, k0, k1);
+    let at = in_range(mixed as u32, range);
+    if let Some(bucket) = tables.bucket(at) {
+        let found = in_bucket(bucket, at, tag, k0, k1);
         if found != 0 {
             return found;
         }
     }
-    match tables.bucket(in_range((mixed >> 32) as u32, range)) {
-        Some(bucket) => in_bucket(bucket, tag, k0, k1),
+    let at = in_range((mixed >> 32) as u32, range);
+    match tables.bucket(at) {
+        Some(bucket) => in_bucket(bucket, at, tag, k0, k1),
         None => 0,
     }
 }
 
 #[inline(always)]
-fn in_bucket(bucket: &Bucket, tag: u8, k0: u64, k1: u32) -> u32 {
+fn in_bucket(bucket: &Bucket, at: u32, tag: u8, k0: u64, k1: u32) -> u64 {
     macro_rules! slot {
         ($slot:literal) => {
             if bucket.k0[$slot] == k0
                 && bucket.k1[$slot] == k1
                 && bucket.tag_value[$slot] >> VALUE_BITS == tag as u32
             {
-                return bucket.tag_value[$slot] & VALUE_MAX;
+                let place = at * SLOTS as u32 + $slot;
+                return (place as u64) << 32 | (bucket.tag_value[$slot] & VALUE_MAX) as u64;
             }
         };
     }
@@ -177,6 +180,10 @@ pub(super) struct Matched {
     pub(super) forward: u32,
     /// The source as server.
     pub(super) back: u32,
+    /// Place of the exact tuple in the index, from 1; 0 is none.
+    pub(super) place: u32,
+    /// For an exact tuple: the source is the lower end.
+    pub(super) low_source: bool,
 }
 
 /// Nodes of both addresses of a flow.
@@ -228,21 +235,24 @@ pub(super) fn match_flow<T: Tables>(tables: &T, headers: &Headers) -> Matched {
     Matched {
         forward: rule_of(tables, headers, &nodes, Roles::Forward, Strictness::Exact),
         back: rule_of(tables, headers, &nodes, Roles::Back, Strictness::Exact),
+        place: 0,
+        low_source: false,
     }
 }
 
 #[inline(always)]
 fn match_exact<T: Tables>(tables: &T, headers: &Headers, from: u32, to: u32, tag: u8) -> Option<Matched> {
     let (handles, ports, low_source) = exact_key(from, headers.source_port, to, headers.destination_port);
-    let found = find(tables, Tag::Exact as u8 + tag + headers.transport, handles, ports);
+    let found = tables.find_at(Tag::Exact as u8 + tag + headers.transport, handles, ports);
     if found == 0 {
         return None;
     }
-    let flow = tables.flow(found)?;
+    let flow = tables.flow(found as u32)?;
+    let place = (found >> 32) as u32 + 1;
     Some(if low_source {
-        Matched { forward: flow.low_asks, back: flow.high_asks }
+        Matched { forward: flow.low_asks, back: flow.high_asks, place, low_source }
     } else {
-        Matched { forward: flow.high_asks, back: flow.low_asks }
+        Matched { forward: flow.high_asks, back: flow.low_asks, place, low_source }
     })
 }
 

@@ -3,13 +3,16 @@
 //! The kernel runs this code over BPF maps, the agent over the same tables in memory (`banchi explain`), so
 //! both say the same. The number of lookups is constant: nothing here loops over rules.
 
+mod admit;
+mod conversation;
 mod decide;
 mod diagnose;
 mod lookup;
 mod tables;
 
+pub use conversation::{asked_at, note};
 pub use decide::{Decision, judge, verdict};
 pub use lookup::{
-    LOW_SOURCE, Question, exact_key, find, first_rule, hash, hash6, in_range, matching_rules, node_of,
+    LOW_SOURCE, Question, exact_key, find_at, first_rule, hash, hash6, in_range, matching_rules, node_of,
 };
 pub use tables::{FragmentKey, Tables};

@@ -1,9 +1,10 @@
 //! The tables that a decision reads.
 
+use super::conversation;
 use super::lookup::{self, Question};
 use crate::abi::{
-    Bucket, Bucket6, ConduitRow, Feature, FlowRow, NodeRow, PortRow, RelationRow, RuleRow, ServerRow,
-    ServiceRow, Setting,
+    Asked, Bucket, Bucket6, ConduitRow, Conversations, Feature, FlowRow, NodeRow, PortRow, RelationRow,
+    RuleRow, ServerRow, ServiceRow, Setting,
 };
 use crate::wire::Headers;
 
@@ -78,12 +79,39 @@ pub trait Tables: Sized {
     /// Notes that the first fragment of a packet was allowed.
     fn allow_fragments(&self, key: &FragmentKey);
 
-    /// Value of a key in the index; 0 is absent.
+    /// Nanoseconds since boot; never 0.
+    fn now(&self) -> u64;
+    /// Times of the last questions of the exact tuple at a place of the index.
+    fn asked(&self, place: u32) -> Option<&Asked>;
+    /// A bucket of the conversation table.
+    fn conversations(&self, at: u32) -> Option<&Conversations>;
+    /// Whether answers without a question are not enforced yet.
+    fn in_grace(&self) -> bool;
+    /// Whether every question is taken for asked: for explanations, which have seen no packet.
+    #[inline(always)]
+    fn takes_questions_for_asked(&self) -> bool {
+        false
+    }
+
+    /// Value of a key in the index, and above it (<< 32) the place of the key; 0 is absent.
     ///
-    /// This and the next two take and give numbers only, so that the data plane can make functions of them
+    /// This and the next few take and give numbers only, so that the data plane can make functions of them
     /// that the verifier checks once, and not at every place that calls them.
+    fn find_at(&self, tag: u8, k0: u64, k1: u32) -> u64 {
+        lookup::find_at(self, tag, k0, k1)
+    }
+    /// Value of a key in the index; 0 is absent.
+    #[inline(always)]
     fn find(&self, tag: u8, k0: u64, k1: u32) -> u32 {
-        lookup::find(self, tag, k0, k1)
+        self.find_at(tag, k0, k1) as u32
+    }
+    /// See [`conversation::note`].
+    fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {
+        conversation::note(self, tag, bucket, now);
+    }
+    /// See [`conversation::asked_at`].
+    fn find_conversation(&self, tag: u64, bucket: u32) -> u64 {
+        conversation::asked_at(self, tag, bucket)
     }
     /// The most specific host or prefix that the policy knows for an address; 0 is none.
     fn node_of(&self, family: u8, hi: u64, lo: u64) -> u32 {

@@ -59,6 +59,48 @@ survival! {
     0x9000 "loop detection"
 }
 
+/// A protocol below IP that a policy can let cross, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtEthertype {
+    /// Its EtherType; below 0x100 it is a destination SAP of LLC.
+    pub value: u16,
+    /// Its word in a policy.
+    pub word: &'static str,
+    /// What it is.
+    pub name: &'static str,
+}
+
+macro_rules! crossing {
+    ($( $value:literal $word:literal $name:literal )+) => {
+        /// Protocols below IP that a policy can let cross, by name.
+        pub const OT_ETHERTYPES: &[OtEthertype] =
+            &[ $( OtEthertype { value: $value, word: $word, name: $name } ),+ ];
+    };
+}
+
+crossing! {
+    0x8892 "profinet" "PROFINET RT and DCP"
+    0x88a4 "ethercat" "EtherCAT"
+    0x88ab "powerlink" "Ethernet POWERLINK"
+    0x88b8 "goose" "IEC 61850 GOOSE"
+    0x88b9 "gse" "IEC 61850 GSE management"
+    0x88ba "sv" "IEC 61850 sampled values"
+    0x88cd "sercos" "SERCOS III"
+    0x890f "cc-link-ie" "CC-Link IE Field and Control"
+    0x22f0 "avtp" "IEEE 1722 audio and video transport"
+    0x88e5 "macsec" "MACsec"
+    0x82 "bacnet-ethernet" "BACnet over LLC"
+}
+
+/// What an EtherType rule calls a frame: its EtherType, or the destination SAP where the field is a length.
+#[inline(always)]
+pub fn rule_ethertype<P: Packet>(packet: &P, headers: &Headers) -> u16 {
+    if headers.ethertype >= ethertype::FIRST {
+        return headers.ethertype;
+    }
+    packet.u8(headers.l3()).map_or(u16::MAX, u16::from)
+}
+
 /// Reads addresses, tags and type. Yields the offset of what follows.
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers) -> Option<usize> {

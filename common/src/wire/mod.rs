@@ -14,7 +14,9 @@ mod quote;
 mod transport;
 
 pub use arp::claimed_address as arp_claim;
-pub use ethernet::{SURVIVAL_ETHERTYPES, SurvivalEthertype, ethertype};
+pub use ethernet::{
+    OT_ETHERTYPES, OtEthertype, SURVIVAL_ETHERTYPES, SurvivalEthertype, ethertype, rule_ethertype,
+};
 pub use icmp::neighbour_claim;
 pub use ipv4::SURVIVAL_PROTOCOLS;
 pub use ipv6::MAX_EXTENSIONS;
@@ -75,7 +77,9 @@ pub struct Headers {
     pub l3: u32,
     /// Offset of the transport header.
     pub l4: u32,
-    /// End of the IP packet.
+    /// Offset of what the transport carries.
+    pub payload: u32,
+    /// End of what it carries: of the IP packet, or of the datagram where that is shorter.
     pub end: u32,
 }
 
@@ -98,12 +102,13 @@ impl Headers {
         self.l4 as usize & OFFSET_MASK
     }
 
-    /// Whether the packet opens a TCP connection.
+    /// Whether a server would open a TCP connection with the packet, or it belongs to none: in one that is open every
+    /// segment acknowledges, or resets.
     #[must_use]
     #[inline(always)]
-    pub const fn is_opening(&self) -> bool {
-        self.transport == Transport::Tcp as u8
-            && self.tcp_flags & (transport::SYN | transport::ACK) == transport::SYN
+    pub const fn opens_as_server(&self) -> bool {
+        let flags = self.tcp_flags & (transport::SYN | transport::ACK | transport::RST);
+        self.transport == Transport::Tcp as u8 && flags & transport::ACK == 0 && flags != transport::RST
     }
 }
 

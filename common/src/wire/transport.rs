@@ -13,6 +13,8 @@ const SCTP_HEADER: usize = 12;
 
 /// TCP flag: opens a connection.
 pub(crate) const SYN: u8 = 0x02;
+/// TCP flag: resets a connection.
+pub(crate) const RST: u8 = 0x04;
 /// TCP flag: acknowledges.
 pub(crate) const ACK: u8 = 0x10;
 
@@ -43,11 +45,16 @@ pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers, l4: usize) -> 
                 return Some(Content::Malformed);
             }
             headers.tcp_flags = packet.u8(l4 + TCP_FLAGS)?;
+            headers.payload = (l4 + offset) as u32;
         }
         Transport::Udp => {
             let length = usize::from(packet.u16(l4 + UDP_LENGTH)?);
             if length < UDP_HEADER || length > room && headers.fragment != FIRST_FRAGMENT {
                 return Some(Content::Malformed);
+            }
+            headers.payload = (l4 + UDP_HEADER) as u32;
+            if length < room {
+                headers.end = (l4 + length) as u32;
             }
         }
         Transport::Sctp | Transport::Icmp => {}

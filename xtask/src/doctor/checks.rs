@@ -124,13 +124,17 @@ fn root() -> Result<String, String> {
     }
 }
 
-fn bpffs() -> Result<String, String> {
+/// Where the BPF file system is mounted.
+pub(crate) fn bpffs_mount() -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let mounted = mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
-        [_, at, "bpf", ..] => Some(at),
+    mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
+        [_, at, "bpf", ..] => Some(at.to_owned()),
         _ => None,
-    });
-    match mounted {
+    })
+}
+
+fn bpffs() -> Result<String, String> {
+    match bpffs_mount() {
         Some(at) => Ok(format!("mounted at {at}")),
         None => {
             attempt("--mount", "mount -t bpf bpf /sys/fs/bpf").map(|()| "not mounted, but can be".to_owned())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::diagnostic::{Diagnostic, Diagnostics};
+use crate::policy::read::List;
 use crate::policy::source::{Span, Spanned};
 use crate::policy::words::Name;
 use crate::policy::{codes, model, syntax};
@@ -43,6 +44,7 @@ impl Resolver<'_, '_> {
                 if let Some(reaction) = &conduit.value.on_agent_loss {
                     self.agent_loss_comes_later(reaction);
                 }
+                let ethertypes = self.ethertypes(conduit.value.ethertypes.as_ref());
                 self.policy.conduits.push(model::Conduit {
                     name,
                     zones: (a, b),
@@ -53,6 +55,7 @@ impl Resolver<'_, '_> {
                         .on_agent_loss
                         .as_ref()
                         .map_or(self.on_agent_loss, |reaction| reaction.value),
+                    ethertypes,
                 });
                 self.sites.conduits.push(ConduitSite { zones: ends.span });
             }
@@ -122,14 +125,10 @@ impl Resolver<'_, '_> {
     fn rule(&mut self, rule: &Spanned<syntax::Rule>, conduit: Option<usize>, names: &mut Taken) {
         let clients = self.members(&rule.value.client.value.0);
         let servers = self.members(&rule.value.server.value.0);
-        let services: Vec<usize> = rule
-            .value
-            .service
-            .value
-            .0
-            .iter()
-            .filter_map(|name| self.services.find(name, self.diagnostics))
-            .collect();
+        let reply_to = rule.value.reply_to.as_ref().map_or([].as_slice(), |names| &names.value.0);
+        let reply_to = self.members(reply_to);
+        let services: Vec<usize> =
+            rule.value.service.value.0.iter().filter_map(|name| self.find_service(name)).collect();
         self.sites.used_services.extend(services.iter().copied());
         if let Some(name) = &rule.value.name {
             self.unique("rule", name, names);
@@ -160,6 +159,7 @@ impl Resolver<'_, '_> {
                 clients: clients.iter().map(|(id, _)| *id).collect(),
                 servers: servers.iter().map(|(id, _)| *id).collect(),
                 service,
+                reply_to: reply_to.iter().map(|(id, _)| *id).collect(),
                 mode: rule.value.mode.as_ref().map(|mode| mode.value),
                 line: self.source.line_of(rule.span.start) + 1,
             });
@@ -167,6 +167,7 @@ impl Resolver<'_, '_> {
                 whole: rule.span,
                 clients: clients.iter().map(|(_, span)| *span).collect(),
                 servers: servers.iter().map(|(_, span)| *span).collect(),
+                reply_to: reply_to.iter().map(|(_, span)| *span).collect(),
             });
         }
     }
@@ -208,6 +209,22 @@ impl Resolver<'_, '_> {
             text.push_str(&format!("+{}", members.len() - SHOWN));
         }
         text
+    }
+
+    /// Protocols below IP, each once.
+    fn ethertypes(&mut self, list: Option<&Spanned<List<model::Ethertype>>>) -> Vec<model::Ethertype> {
+        let mut seen: BTreeMap<model::Ethertype, Span> = BTreeMap::new();
+        for item in list.map_or([].as_slice(), |list| &list.value.0) {
+            if let Some(first) = seen.insert(item.value, item.span) {
+                self.diagnostics.push(
+                    Diagnostic::new(&codes::REPEATED_ITEM, "this protocol stands twice in the list")
+                        .label(item.span, "again here")
+                        .label(first, "first here")
+                        .help("remove one of them"),
+                );
+            }
+        }
+        seen.into_keys().collect()
     }
 
     fn unique(&mut self, kind: &str, name: &Spanned<Name>, taken: &mut Taken) {

@@ -6,6 +6,7 @@ mod names;
 mod services;
 mod sites;
 
+pub(crate) use services::define;
 pub(crate) use sites::{AssetSite, Resolved, RuleSite, ZoneSite};
 
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub(crate) fn resolve(file: &syntax::Policy, source: &Source<'_>, diagnostics: &
     resolver.zones(&file.zones.value.0);
     resolver.assets(&file.assets.value.0);
     resolver.gateway(file.gateway.as_ref());
-    resolver.services(&file.services.value.0);
+    resolver.services(file.services.as_ref().map_or(&[], |services| &services.value.0));
     resolver.conduits(&file.conduits.value.0);
     if file.conduits.value.0.iter().all(|conduit| conduit.value.rules().is_empty())
         && !resolver.diagnostics.has_errors()

@@ -1,13 +1,15 @@
-//! Services: their keys fit their transport, and their ports are in order.
+//! Services: their keys fit their transport, their ports are in order, and what they do not say comes from the
+//! catalogue.
 
 use std::collections::BTreeMap;
 
 use banchi_common::abi::Transport;
 
-use crate::policy::diagnostic::Diagnostic;
-use crate::policy::source::Spanned;
-use crate::policy::words::Name;
-use crate::policy::{codes, model, ports, syntax};
+use crate::policy::catalogue;
+use crate::policy::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::policy::source::{Span, Spanned};
+use crate::policy::words::{Name, Sent};
+use crate::policy::{codes, model, ports, read, syntax};
 
 use super::sites::ServiceSite;
 use super::{DEFAULT_WINDOW, Defined, Resolver};
@@ -20,125 +22,320 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn service(&mut self, name: &Spanned<Name>, service: &syntax::Service) -> Option<usize> {
-        let transport = service.transport.value;
-        let applicable = self.keys_fit(transport, service);
-        let port = match &service.port {
-            Some(port) => self.server_port(&port.value),
-            None if transport == Transport::Icmp => model::ServerPort::Any,
-            None => {
-                // A value that was refused has been reported already.
-                if !service.refused {
-                    self.diagnostics.push(
-                        Diagnostic::new(
-                            &codes::MISSING_KEY,
-                            format!("service `{}` does not say which port", name.value.0),
-                        )
-                        .label(name.span, "")
-                        .help("add `port: 502`, or `port: any` where every port is meant"),
-                    );
-                }
-                return None;
-            }
-        };
-        if !applicable {
-            return None;
+    /// The service of a name: one of the policy, or one of the catalogue.
+    pub(super) fn find_service(&mut self, name: &Spanned<Name>) -> Option<usize> {
+        if !self.services.ids.contains_key(&name.value.0)
+            && let Some(entry) = catalogue::find(&name.value.0)
+        {
+            let site = ServiceSite { name: name.span, port: None, reply_from: None, table: BTreeMap::new() };
+            let id = self.add_service(entry.service.clone(), site);
+            self.services.ids.insert(name.value.0.clone(), Some(id));
         }
+        self.services.find(name, self.diagnostics)
+    }
+
+    fn service(&mut self, name: &Spanned<Name>, service: &syntax::Service) -> Option<usize> {
+        let base = match &service.like {
+            Some(like) => Some(&base(like, self.diagnostics)?.service),
+            None => None,
+        };
+        let defined = define(name, service, base, self.diagnostics)?;
         let table = match service.port.as_ref().map(|port| &port.value) {
             Some(ports::ServerPort::ByAddress(entries)) => {
                 entries.iter().map(|(host, _)| (host.value.0, host.span)).collect()
             }
             _ => BTreeMap::new(),
         };
-        let source_port = service.source_port.as_ref();
-        let source_port = source_port.map_or(model::SourcePort::Any, |port| self.source_port(&port.value));
-        self.policy.services.push(model::Service {
-            name: name.value.0.clone(),
-            transport,
-            port,
-            source_port,
-            direction: service.direction.as_ref().map(|direction| resolve_direction(&direction.value)),
-            reply: service.reply.as_ref().map_or(model::Reply::Window(DEFAULT_WINDOW), |reply| match &reply
-                .value
-            {
-                syntax::Reply::Window(window) => model::Reply::Window(window.window.value.0),
-                syntax::Reply::Free => model::Reply::Free,
-                syntax::Reply::None => model::Reply::None,
-            }),
-        });
-        self.sites.services.push(ServiceSite {
+        let site = ServiceSite {
             name: name.span,
             port: service.port.as_ref().map(|port| port.span),
-            direction: service.direction.as_ref().map(|direction| direction.span),
-            reply: service.reply.as_ref().map(|reply| reply.span),
+            reply_from: service.reply_from.as_ref().map(|ports| ports.span),
             table,
-        });
-        Some(self.policy.services.len() - 1)
+        };
+        Some(self.add_service(defined, site))
     }
 
-    fn keys_fit(&mut self, transport: Transport, service: &syntax::Service) -> bool {
-        let icmp = transport == Transport::Icmp;
-        let places = [
-            ("port", service.port.as_ref().map(|port| port.span), icmp, "icmp has no ports"),
-            ("source_port", service.source_port.as_ref().map(|port| port.span), icmp, "icmp has no ports"),
-            (
+    fn add_service(&mut self, service: model::Service, site: ServiceSite) -> usize {
+        self.policy.services.push(service);
+        self.sites.services.push(site);
+        self.policy.services.len() - 1
+    }
+}
+
+fn base(like: &Spanned<Name>, diagnostics: &mut Diagnostics) -> Option<&'static catalogue::Entry> {
+    let found = catalogue::find(&like.value.0);
+    if found.is_none() {
+        let names: Vec<&str> = catalogue::entries().iter().map(|entry| entry.service.name.as_str()).collect();
+        diagnostics.push(
+            Diagnostic::new(&codes::UNKNOWN_NAME, format!("the catalogue has no service `{}`", like.value.0))
+                .label(like.span, "")
+                .help(format!(
+                    "{}; `banchi services` lists them",
+                    suggest(&like.value.0, "services", &names)
+                )),
+        );
+    }
+    found
+}
+
+/// A service from its keys; what they do not say is that of `base`.
+pub(crate) fn define(
+    name: &Spanned<Name>,
+    service: &syntax::Service,
+    base: Option<&model::Service>,
+    diagnostics: &mut Diagnostics,
+) -> Option<model::Service> {
+    let errors = diagnostics.errors();
+    let missing = |key: &str, help: &str, diagnostics: &mut Diagnostics| {
+        // A value that was refused has been reported already.
+        if !service.refused {
+            diagnostics.push(
+                Diagnostic::new(
+                    &codes::MISSING_KEY,
+                    format!("service `{}` does not say which {key}", name.value.0),
+                )
+                .label(name.span, "")
+                .help(help),
+            );
+        }
+    };
+    let Some(transport) = service.transport.as_ref().map(|it| it.value).or(base.map(|base| base.transport))
+    else {
+        missing("transport", "add `transport: tcp`, or `like: modbus` for one of the catalogue", diagnostics);
+        return None;
+    };
+    keys_fit(transport, service, diagnostics);
+    let port = match (&service.port, base) {
+        (Some(port), _) => server_port(&port.value, diagnostics),
+        (None, Some(base)) => base.port.clone(),
+        (None, None) if transport == Transport::Icmp => model::ServerPort::Any,
+        (None, None) => {
+            missing("port", "add `port: 502`, or `port: any` where every port is meant", diagnostics);
+            return None;
+        }
+    };
+    let source_port = match (&service.source_port, base) {
+        (Some(port), _) => source_port(&port.value, diagnostics),
+        (None, Some(base)) => base.source_port.clone(),
+        (None, None) => model::SourcePort::Any,
+    };
+    let direction = match (&service.direction, base) {
+        (Some(direction), _) => Some(resolve_direction(&direction.value)),
+        (None, Some(base)) => base.direction.clone(),
+        (None, None) => None,
+    };
+    direction_fits(transport, direction.as_ref(), service, name, diagnostics);
+    let (client_may, server_may) = classes(direction.as_ref(), service, base);
+    let reply = match (&service.reply, base, transport) {
+        (Some(reply), ..) => resolve_reply(&reply.value),
+        (None, Some(base), Transport::Udp) if base.transport == transport => base.reply,
+        (None, _, Transport::Udp) => model::Reply::Window(DEFAULT_WINDOW),
+        _ => model::Reply::Free,
+    };
+    let reply_from = match (&service.reply_from, base) {
+        (Some(ports), _) => reply_ports(&ports.value, diagnostics),
+        (None, Some(base)) => base.reply_from.clone(),
+        (None, None) => Vec::new(),
+    };
+    let peer = service.peer.as_ref().map_or(base.is_some_and(|base| base.peer), |peer| peer.value);
+    let defined = model::Service {
+        name: name.value.0.clone(),
+        transport,
+        port,
+        source_port,
+        direction,
+        client_may,
+        server_may,
+        reply,
+        reply_from,
+        peer,
+        catalogue: None,
+    };
+    relations_fit(&defined, service, diagnostics);
+    (diagnostics.errors() == errors).then_some(defined)
+}
+
+/// What each side may send: what the policy says, else the catalogue, else the protocol.
+fn classes(
+    direction: Option<&model::Direction>,
+    service: &syntax::Service,
+    base: Option<&model::Service>,
+) -> (model::Classes, model::Classes) {
+    use model::{Class, Classes};
+    let (client, server) = match (direction, base) {
+        (Some(_), Some(base)) if service.direction.is_none() => (base.client_may, base.server_may),
+        (Some(model::Direction::Named(protocol)), _) => (protocol.about().client, protocol.about().server),
+        _ => (Classes::NONE, Classes::NONE),
+    };
+    let listed = |list: &Option<Spanned<read::List<Sent>>>, default: Classes| {
+        let Some(list) = list else { return default };
+        list.value.0.iter().fold(Classes::NONE, |set, class| {
+            set.with(match class.value.0 {
+                Class::Request => Classes::REQUEST,
+                Class::Response => Classes::RESPONSE,
+                Class::Notification => Classes::NOTIFY,
+                Class::Undecidable => Classes::NONE,
+            })
+        })
+    };
+    (
+        listed(&service.client_may, client).with(Classes::REQUEST),
+        listed(&service.server_may, server).with(Classes::RESPONSE),
+    )
+}
+
+/// Keys that have no meaning for a transport.
+fn keys_fit(transport: Transport, service: &syntax::Service, diagnostics: &mut Diagnostics) {
+    let icmp = transport == Transport::Icmp;
+    let not_udp = transport != Transport::Udp;
+    let echo = "icmp itself says what is a request";
+    let places = [
+        ("port", service.port.as_ref().map(|port| port.span), icmp, "icmp has no ports"),
+        ("source_port", service.source_port.as_ref().map(|port| port.span), icmp, "icmp has no ports"),
+        ("direction", service.direction.as_ref().map(|it| it.span), icmp, echo),
+        ("peer", service.peer.as_ref().map(|it| it.span), icmp, "write a rule for each way"),
+        (
+            "reply",
+            service.reply.as_ref().map(|reply| reply.span),
+            not_udp,
+            "only udp has answers without a connection",
+        ),
+        (
+            "reply_from",
+            service.reply_from.as_ref().map(|ports| ports.span),
+            not_udp,
+            "only udp has answers without a connection",
+        ),
+    ];
+    for (key, span, refused, why) in places {
+        if let (Some(span), true) = (span, refused) {
+            not_applicable(key, span, why, &format!("remove `{key}`"), diagnostics);
+        }
+    }
+}
+
+/// The direction is one of the transport, and nothing hangs on one that is not there.
+fn direction_fits(
+    transport: Transport,
+    direction: Option<&model::Direction>,
+    service: &syntax::Service,
+    name: &Spanned<Name>,
+    diagnostics: &mut Diagnostics,
+) {
+    if let Some(model::Direction::Named(protocol)) = direction {
+        let about = protocol.about();
+        if transport != Transport::Icmp && !about.transports.contains(&transport) {
+            let known: Vec<&str> = about.transports.iter().map(|transport| transport.name()).collect();
+            not_applicable(
                 "direction",
-                service.direction.as_ref().map(|it| it.span),
-                icmp,
-                "icmp itself says what is a request",
-            ),
-            (
-                "reply",
-                service.reply.as_ref().map(|reply| reply.span),
-                transport != Transport::Udp,
-                "only udp has answers without a connection",
-            ),
-        ];
-        let mut fit = true;
-        for (key, span, refused, why) in places {
-            if let (Some(span), true) = (span, refused) {
-                fit = false;
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        &codes::KEY_NOT_APPLICABLE,
-                        format!("`{key}` does not apply here: {why}"),
-                    )
-                    .label(span, "")
-                    .help(format!("remove `{key}`")),
-                );
-            }
-        }
-        fit
-    }
-
-    fn server_port(&mut self, port: &ports::ServerPort) -> model::ServerPort {
-        match port {
-            ports::ServerPort::Any => model::ServerPort::Any,
-            ports::ServerPort::Set(list) => model::ServerPort::Set(ports::merge(list, self.diagnostics)),
-            ports::ServerPort::Linked(linked) => model::ServerPort::Linked {
-                base: linked.base.value.0,
-                octet: linked.octet.value.0,
-                step: linked.step.as_ref().map_or(1, |step| step.value.0),
-            },
-            ports::ServerPort::ByAddress(entries) => model::ServerPort::ByAddress(
-                entries.iter().map(|(host, port)| (host.value.0, port.value)).collect(),
-            ),
+                service.direction.as_ref().map_or(name.span, |direction| direction.span),
+                &format!("`{}` is known over {} only", about.name, known.join(" and ")),
+                "remove `direction`, or change `transport`",
+                diagnostics,
+            );
         }
     }
-
-    fn source_port(&mut self, port: &ports::SourcePort) -> model::SourcePort {
-        match port {
-            ports::SourcePort::Any => model::SourcePort::Any,
-            ports::SourcePort::Ephemeral => model::SourcePort::Ephemeral,
-            ports::SourcePort::Same => model::SourcePort::Same,
-            ports::SourcePort::Set(list) => model::SourcePort::Set(ports::merge(list, self.diagnostics)),
+    let lists = [("client_may", &service.client_may), ("server_may", &service.server_may)];
+    for (key, list) in lists {
+        if let (Some(list), None) = (list, direction) {
+            not_applicable(
+                key,
+                list.span,
+                "without `direction` nothing tells what a packet is",
+                &format!("add `direction`, or remove `{key}`"),
+                diagnostics,
+            );
         }
+    }
+}
+
+/// What the compiler can turn round or move to other ports.
+fn relations_fit(defined: &model::Service, service: &syntax::Service, diagnostics: &mut Diagnostics) {
+    let listed = matches!(defined.port, model::ServerPort::Set(_) | model::ServerPort::Any);
+    if let (true, false, Some(peer)) = (defined.peer, listed, &service.peer) {
+        not_applicable(
+            "peer",
+            peer.span,
+            "the port hangs on the server's address, and a client has none there",
+            "write a rule and a service for each way",
+            diagnostics,
+        );
+    }
+    let Some(ports) = &service.reply_from else { return };
+    if defined.reply == model::Reply::None {
+        not_applicable(
+            "reply_from",
+            ports.span,
+            "`reply: none` says that there are no answers",
+            "remove one of the two",
+            diagnostics,
+        );
+    }
+    if defined.source_port == model::SourcePort::Same && !matches!(defined.port, model::ServerPort::Set(_)) {
+        not_applicable(
+            "reply_from",
+            ports.span,
+            "with `source_port: same` the ports must be listed, so that the client's is known",
+            "list the ports under `port`, or the client's under `source_port`",
+            diagnostics,
+        );
+    }
+}
+
+fn not_applicable(key: &str, span: Span, why: &str, help: &str, diagnostics: &mut Diagnostics) {
+    diagnostics.push(
+        Diagnostic::new(&codes::KEY_NOT_APPLICABLE, format!("`{key}` does not apply here: {why}"))
+            .label(span, "")
+            .help(help),
+    );
+}
+
+fn server_port(port: &ports::ServerPort, diagnostics: &mut Diagnostics) -> model::ServerPort {
+    match port {
+        ports::ServerPort::Any => model::ServerPort::Any,
+        ports::ServerPort::Set(list) => model::ServerPort::Set(ports::merge(list, diagnostics)),
+        ports::ServerPort::Linked(linked) => model::ServerPort::Linked {
+            base: linked.base.value.0,
+            octet: linked.octet.value.0,
+            step: linked.step.as_ref().map_or(1, |step| step.value.0),
+        },
+        ports::ServerPort::ByAddress(entries) => model::ServerPort::ByAddress(
+            entries.iter().map(|(host, port)| (host.value.0, port.value)).collect(),
+        ),
+    }
+}
+
+fn source_port(port: &ports::SourcePort, diagnostics: &mut Diagnostics) -> model::SourcePort {
+    match port {
+        ports::SourcePort::Any => model::SourcePort::Any,
+        ports::SourcePort::Ephemeral => model::SourcePort::Ephemeral,
+        ports::SourcePort::Same => model::SourcePort::Same,
+        ports::SourcePort::Set(list) => model::SourcePort::Set(ports::merge(list, diagnostics)),
+    }
+}
+
+fn reply_ports(ports: &ports::ReplyFrom, diagnostics: &mut Diagnostics) -> Vec<model::PortRange> {
+    match ports {
+        ports::ReplyFrom::Any => vec![model::PortRange { first: 1, last: u16::MAX }],
+        ports::ReplyFrom::Ephemeral => vec![model::EPHEMERAL],
+        ports::ReplyFrom::Set(list) => ports::merge(list, diagnostics),
+    }
+}
+
+fn resolve_reply(reply: &syntax::Reply) -> model::Reply {
+    match reply {
+        syntax::Reply::Window(window) if window.strict.as_ref().is_some_and(|strict| strict.value) => {
+            model::Reply::Strict(window.window.value.0)
+        }
+        syntax::Reply::Window(window) => model::Reply::Window(window.window.value.0),
+        syntax::Reply::Free => model::Reply::Free,
+        syntax::Reply::None => model::Reply::None,
     }
 }
 
 fn resolve_direction(direction: &syntax::Direction) -> model::Direction {
     match direction {
-        syntax::Direction::Named(protocol) => model::Direction::Named(protocol.0.to_owned()),
+        syntax::Direction::Named(protocol) => model::Direction::Named(*protocol),
         syntax::Direction::Custom(custom) => model::Direction::Custom {
             at: custom.at.value.0,
             mask: custom.mask.value.0,

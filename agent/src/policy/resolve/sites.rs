@@ -48,8 +48,7 @@ pub(crate) struct AssetSite {
 pub(crate) struct ServiceSite {
     pub(crate) name: Span,
     pub(crate) port: Option<Span>,
-    pub(crate) direction: Option<Span>,
-    pub(crate) reply: Option<Span>,
+    pub(crate) reply_from: Option<Span>,
     /// Entries of its `by_address` table.
     pub(crate) table: BTreeMap<IpAddr, Span>,
 }
@@ -64,4 +63,5 @@ pub(crate) struct RuleSite {
     pub(crate) whole: Span,
     pub(crate) clients: Vec<Span>,
     pub(crate) servers: Vec<Span>,
+    pub(crate) reply_to: Vec<Span>,
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::policy::codes;
 use crate::policy::diagnostic::{Diagnostic, Diagnostics};
 use crate::policy::intervals::{AddressSet, Interval, overlapping_pairs};
-use crate::policy::model::{Addresses, Asset, Zone};
+use crate::policy::model::{Addresses, Asset, Policy, Zone};
 use crate::policy::resolve::{AssetSite, Resolved};
 use crate::policy::source::Span;
 
@@ -66,6 +66,11 @@ pub(super) fn is_group(addresses: &Addresses) -> bool {
     };
     let interval = Interval::of(addresses);
     group(interval.first()) && group(interval.last())
+}
+
+/// Whether no single host has any of the addresses.
+pub(super) fn is_destination(policy: &Policy, addresses: &Addresses) -> bool {
+    is_group(addresses) || matches!(addresses, Addresses::Host(host) if policy.is_group(*host))
 }
 
 fn inside(

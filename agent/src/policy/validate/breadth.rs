@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::policy::codes;
 use crate::policy::diagnostic::{Diagnostic, Diagnostics};
 use crate::policy::intervals::{AddressSet, Interval};
-use crate::policy::model::{ServerPort, Service, SourcePort};
+use crate::policy::model::{PortRange, ServerPort, Service, SourcePort};
 use crate::policy::resolve::Resolved;
 use crate::policy::source::Span;
 use banchi_common::abi::Transport;
@@ -18,6 +18,9 @@ pub(super) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     for (id, (service, site)) in policy.services.iter().zip(&sites.services).enumerate() {
         if let Some(span) = site.port.filter(|_| sites.used_services.contains(&id)) {
             ports(service, span, diagnostics);
+        }
+        if let Some(span) = site.reply_from.filter(|_| sites.used_services.contains(&id)) {
+            reply_ports(service, span, diagnostics);
         }
     }
     clients(resolved, diagnostics);
@@ -38,8 +41,7 @@ fn ports(service: &Service, span: Span, diagnostics: &mut Diagnostics) {
             "a client can reach everything that its servers offer; list the ports that they use",
         ),
         ServerPort::Set(ranges) => {
-            let count: u32 =
-                ranges.iter().map(|range| u32::from(range.last) - u32::from(range.first) + 1).sum();
+            let count = count(ranges);
             if count <= MANY_PORTS {
                 return;
             }
@@ -51,6 +53,25 @@ fn ports(service: &Service, span: Span, diagnostics: &mut Diagnostics) {
         ServerPort::Linked { .. } | ServerPort::ByAddress(_) => return,
     };
     diagnostics.push(Diagnostic::new(&codes::BROAD_SERVICE, message).label(span, "").help(help));
+}
+
+fn reply_ports(service: &Service, span: Span, diagnostics: &mut Diagnostics) {
+    let count = count(&service.reply_from);
+    if count <= MANY_PORTS {
+        return;
+    }
+    diagnostics.push(
+        Diagnostic::new(
+            &codes::BROAD_SERVICE,
+            format!("answers of service `{}` may come from {count} ports", service.name),
+        )
+        .label(span, "")
+        .help("only the window of the question limits such answers; list the ports if the devices have few"),
+    );
+}
+
+fn count(ranges: &[PortRange]) -> u32 {
+    ranges.iter().map(|range| u32::from(range.last) - u32::from(range.first) + 1).sum()
 }
 
 /// Clients that are everything in a zone. Said once for each mention.

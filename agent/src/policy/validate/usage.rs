@@ -1,9 +1,8 @@
-//! What nothing refers to, and what is stated but not enforced yet.
+//! What nothing refers to.
 
 use crate::policy::codes;
-use crate::policy::diagnostic::{Diagnostic, Diagnostics, not_yet_enforced};
-use crate::policy::model::Reply;
-use crate::policy::resolve::{DEFAULT_WINDOW, Resolved};
+use crate::policy::diagnostic::{Diagnostic, Diagnostics};
+use crate::policy::resolve::Resolved;
 use crate::policy::source::Span;
 
 pub(super) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
@@ -17,16 +16,8 @@ pub(super) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
         unused("asset", &asset.name, site.name, "no rule names it", diagnostics);
     }
     let services = policy.services.iter().zip(&sites.services).enumerate();
-    for (id, (service, site)) in services {
-        if !sites.used_services.contains(&id) {
-            unused("service", &service.name, site.name, "no rule names it", diagnostics);
-        }
-        if let Some(span) = site.direction {
-            diagnostics.push(not_yet_enforced("direction", span, "only addresses and ports tell who asks"));
-        }
-        if let Some(span) = site.reply.filter(|_| service.reply != Reply::Window(DEFAULT_WINDOW)) {
-            diagnostics.push(not_yet_enforced("reply", span, "answers pass with and without a request"));
-        }
+    for (_, (service, site)) in services.filter(|(id, _)| !sites.used_services.contains(id)) {
+        unused("service", &service.name, site.name, "no rule names it", diagnostics);
     }
 }
 

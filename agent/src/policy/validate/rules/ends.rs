@@ -5,7 +5,7 @@ use crate::policy::diagnostic::{Diagnostic, Diagnostics};
 use crate::policy::model::{Conduit, Rule};
 use crate::policy::resolve::{Resolved, RuleSite};
 use crate::policy::source::Span;
-use crate::policy::validate::addresses::is_group;
+use crate::policy::validate::addresses::{is_destination, is_group};
 
 pub(crate) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     let mut previous: Option<Span> = None;
@@ -23,6 +23,8 @@ pub(crate) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
             checker.across(rule, site, diagnostics);
         }
         checker.groups(rule, site, diagnostics);
+        checker.reply_to(rule, site, diagnostics);
+        checker.peer(rule, site, diagnostics);
     }
 }
 
@@ -106,6 +108,55 @@ impl Checker<'_> {
             )
         };
         diagnostics.push(Diagnostic::new(&codes::WRONG_CONDUIT, message).label(span, "").help(help));
+    }
+
+    /// Answers go to groups in the clients' zone.
+    fn reply_to(&self, rule: &Rule, site: &RuleSite, diagnostics: &mut Diagnostics) {
+        self.one_zone(
+            "clients and `reply_to`",
+            &rule.reply_to,
+            &site.reply_to,
+            rule.client_zone,
+            diagnostics,
+        );
+        for (id, span) in rule.reply_to.iter().zip(&site.reply_to) {
+            let Some(asset) = self.resolved.policy.assets.get(*id) else { continue };
+            if asset.addresses.iter().all(|addresses| is_destination(&self.resolved.policy, addresses)) {
+                continue;
+            }
+            diagnostics.push(
+                Diagnostic::new(
+                    &codes::REPLY_TO_HOST,
+                    format!(
+                        "`{}` has addresses that are neither a group nor a broadcast address",
+                        asset.name
+                    ),
+                )
+                .label(*span, "")
+                .help("a host that answers go to is one that asks: name it as a client"),
+            );
+        }
+    }
+
+    /// What both sides may ask needs a conduit for both ways.
+    fn peer(&self, rule: &Rule, site: &RuleSite, diagnostics: &mut Diagnostics) {
+        let Some(service) = self.resolved.policy.services.get(rule.service) else { return };
+        if !(service.peer && self.conduit.ordered) {
+            return;
+        }
+        let (a, b) = self.conduit.zones;
+        diagnostics.push(
+            Diagnostic::new(
+                &codes::WRONG_CONDUIT,
+                format!("both sides of service `{}` may ask, but this conduit goes one way", service.name),
+            )
+            .label(site.whole, "")
+            .help(format!(
+                "write `between: [{}, {}]`, or a service without `peer`",
+                self.zone(a),
+                self.zone(b)
+            )),
+        );
     }
 
     fn groups(&self, rule: &Rule, site: &RuleSite, diagnostics: &mut Diagnostics) {

@@ -202,7 +202,9 @@ impl<'p> Side<'p> {
         let (own, theirs) = (self.service()?, other.service()?);
         if own.direction != theirs.direction {
             Some("direction")
-        } else if own.reply != theirs.reply {
+        } else if (own.client_may, own.server_may) != (theirs.client_may, theirs.server_may) {
+            Some("classes that each side may send")
+        } else if (own.reply, &own.reply_from) != (theirs.reply, &theirs.reply_from) {
             Some("reply")
         } else {
             None

@@ -1,0 +1,240 @@
+//! A flow that some rule matches: may this side send this packet now?
+
+use core::cell::Cell;
+
+use super::conversation::{Ends, is_within};
+use super::decide::{Decision, mac_fits};
+use super::lookup::Matched;
+use super::tables::Tables;
+use crate::abi::{
+    CUSTOM, Feature, NODE_GROUP, RULE_ANSWERS_ONLY, RULE_CLIENT_MAC, RULE_GROUP_CLIENT, RULE_GROUP_SERVER,
+    RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
+};
+use crate::direction::{Class, Classes, Payload, classify};
+use crate::reason::{Orientation, Reason};
+use crate::wire::{Address, Headers, Packet};
+
+/// The decision on a flow that some rule matches; `None` where none does.
+///
+/// A packet that matches one rule as a question and another as an answer is a question, unless it shows itself as
+/// something that only the answering side sends.
+#[inline(always)]
+pub(super) fn admit<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    zone: u32,
+    matched: &Matched,
+) -> Option<Decision> {
+    let (mut class, mut protocol) = (Class::Undecidable, 0);
+    if matched.forward != 0
+        && let Some(row) = tables.rule(matched.forward)
+        && row.flags & RULE_ANSWERS_ONLY == 0
+    {
+        class = class_of(packet, tables, headers, row);
+        protocol = row.protocol;
+        if matched.back == 0 || may(row.client_may, class) {
+            let reason = question(packet, tables, headers, zone, matched, row, class);
+            return Some(Decision::by_rule(reason, Orientation::Forward, zone, row, class));
+        }
+    }
+    if matched.back == 0 {
+        return None;
+    }
+    let row = tables.rule(matched.back)?;
+    if protocol != row.protocol {
+        class = class_of(packet, tables, headers, row);
+    }
+    let reason = answer(packet, tables, headers, zone, matched, row, class);
+    Some(Decision::by_rule(reason, Orientation::Return, zone, row, class))
+}
+
+/// What is undecidable may always be sent; what it may answer, the window says.
+#[inline(always)]
+const fn may(classes: u8, class: Class) -> bool {
+    matches!(class, Class::Undecidable) || Classes(classes).holds(class)
+}
+
+#[inline(always)]
+fn question<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    zone: u32,
+    matched: &Matched,
+    row: &RuleRow,
+    class: Class,
+) -> Reason {
+    if zone != u32::from(row.client_zone) {
+        return Reason::WrongZone;
+    }
+    if row.flags & RULE_CLIENT_MAC != 0 && !mac_fits(packet, tables, headers) {
+        return Reason::MacMismatch;
+    }
+    if row.flags & RULE_GROUP_CLIENT != 0 && is_group(tables, headers.family, &headers.source) {
+        return Reason::Malformed;
+    }
+    if !may(row.client_may, class) {
+        return Reason::ReversedDirection;
+    }
+    if row.window_ns != 0 && matches!(class, Class::Undecidable | Class::Request) {
+        note(tables, headers, matched, row);
+    }
+    Reason::Allowed
+}
+
+#[inline(always)]
+fn answer<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    zone: u32,
+    matched: &Matched,
+    row: &RuleRow,
+    class: Class,
+) -> Reason {
+    if zone != u32::from(row.server_zone) {
+        return Reason::WrongZone;
+    }
+    if row.flags & RULE_SERVER_MAC != 0 && !mac_fits(packet, tables, headers) {
+        return Reason::MacMismatch;
+    }
+    if headers.opens_as_server() || row.flags & RULE_ONE_WAY != 0 || !may(row.server_may, class) {
+        return Reason::ReversedDirection;
+    }
+    let told = match class {
+        Class::Undecidable => false,
+        Class::Response => row.flags & RULE_STRICT == 0,
+        Class::Request | Class::Notification => true,
+    };
+    if row.window_ns == 0 || told || is_asked(tables, headers, matched, row) {
+        Reason::Allowed
+    } else {
+        Reason::UnsolicitedReply
+    }
+}
+
+/// What the payload shows itself as, by the method of the rule's service.
+///
+/// Apart, because it is called twice and is most of the program.
+#[inline(never)]
+fn class_of<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, row: &RuleRow) -> Class {
+    let protocols = tables.setting(Setting::Protocols as usize);
+    if protocols == 0 || row.protocol == 0 {
+        return Class::Undecidable;
+    }
+    let payload = Payload::new(packet, headers.payload as usize, headers.end as usize);
+    if row.protocol != CUSTOM {
+        return classify(&payload, row.transport, row.protocol, protocols);
+    }
+    match payload.u8(usize::from(row.at)) {
+        Some(byte) if protocols & 1 != 0 && byte & row.mask == row.request => Class::Request,
+        Some(byte) if protocols & 1 != 0 && byte & row.mask == row.response => Class::Response,
+        _ => Class::Undecidable,
+    }
+}
+
+/// The tick counter of an exact tuple's client, unless its answers need more than the tuple.
+#[inline(always)]
+fn slot<'t, T: Tables>(
+    tables: &'t T,
+    matched: &Matched,
+    row: &RuleRow,
+    low_asks: bool,
+) -> Option<&'t Cell<u64>> {
+    if matched.place == 0 || row.flags & (RULE_REPLY_FROM | RULE_GROUP_CLIENT) != 0 {
+        return None;
+    }
+    let [low, high] = tables.asked(matched.place - 1)?;
+    Some(if low_asks { low } else { high })
+}
+
+/// Notes a question, where it is not noted for this tick already.
+#[inline(always)]
+fn note<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &RuleRow) {
+    if !tables.uses(Feature::Windows) {
+        return;
+    }
+    let now = tables.now();
+    if let Some(slot) = slot(tables, matched, row, matched.low_source) {
+        if slot.get() != now {
+            slot.set(now);
+        }
+        if row.flags & RULE_GROUP_SERVER == 0 {
+            return;
+        }
+    }
+    if !tables.uses(Feature::Conversations) {
+        return;
+    }
+    let mut ends = Ends {
+        client: headers.source,
+        server: headers.destination,
+        client_port: headers.source_port,
+        server_port: headers.destination_port,
+    };
+    if row.flags & RULE_GROUP_SERVER != 0 && is_group(tables, headers.family, &headers.destination) {
+        ends.server = Address { hi: 0, lo: 0 };
+    } else if matched.place != 0 && row.flags & (RULE_REPLY_FROM | RULE_GROUP_CLIENT) == 0 {
+        return;
+    }
+    let place = ends.as_noted(row.flags).place(tables);
+    tables.note_conversation(place.tag, place.bucket, now);
+}
+
+/// Whether somebody asked for an answer, and lately enough.
+#[inline(always)]
+fn is_asked<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &RuleRow) -> bool {
+    if tables.takes_questions_for_asked() || !tables.uses(Feature::Windows) {
+        return true;
+    }
+    let now = tables.now();
+    let own = slot(tables, matched, row, !matched.low_source);
+    if let Some(slot) = own
+        && is_within(slot.get(), now, row.window_ns)
+    {
+        return true;
+    }
+    if !tables.uses(Feature::Conversations) {
+        return false;
+    }
+    let mut ends = Ends {
+        client: headers.destination,
+        server: headers.source,
+        client_port: headers.destination_port,
+        server_port: headers.source_port,
+    }
+    .as_noted(row.flags);
+    if own.is_none() {
+        let place = ends.place(tables);
+        if is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns) {
+            return true;
+        }
+    }
+    if row.flags & RULE_GROUP_SERVER == 0 {
+        return false;
+    }
+    ends.server = Address { hi: 0, lo: 0 };
+    let place = ends.place(tables);
+    is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns)
+}
+
+impl Ends {
+    /// Without what may differ between question and answer.
+    #[inline(always)]
+    fn as_noted(mut self, flags: u16) -> Self {
+        if flags & RULE_GROUP_CLIENT != 0 {
+            self.client = Address { hi: 0, lo: 0 };
+        }
+        if flags & RULE_REPLY_FROM != 0 {
+            self.server_port = 0;
+        }
+        self
+    }
+}
+
+#[inline(always)]
+fn is_group<T: Tables>(tables: &T, family: u8, address: &Address) -> bool {
+    let node = tables.node_of(family, address.hi, address.lo);
+    node != 0 && tables.node(node).is_some_and(|row| row.flags & NODE_GROUP != 0)
+}
