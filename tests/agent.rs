@@ -91,7 +91,14 @@ impl<'lab> Agent<'lab> {
         std::fs::write(&file, policy)?;
         let socket = socket(lab);
         let mut command = Command::new(binary()?);
-        command.arg("run").arg("--policy").arg(&file).arg("--socket").arg(&socket).args(arguments);
+        command
+            .arg("run")
+            .arg("--policy")
+            .arg(&file)
+            .arg("--socket")
+            .arg(&socket)
+            .args(["--grace", "0s"])
+            .args(arguments);
         let process = lab.gateway().spawn(command)?;
         process.wait_stderr(|line| line.starts_with("banchi: ready"), START)?;
         Ok(Self { process, lab, socket })

@@ -34,6 +34,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Where in the kernel to run.
     pub xdp_mode: XdpMode,
+    /// How long from the start on answers without a question are not enforced.
+    pub grace: Duration,
     /// Options of the data plane.
     pub options: Options,
 }
@@ -81,6 +83,7 @@ impl Agent {
         let handler = |kind| signal(kind).map_err(|e| DatapathError::other("handle signals", e));
         let mut interrupt = handler(SignalKind::interrupt())?;
         let mut terminate = handler(SignalKind::terminate())?;
+        self.datapath.grace(self.settings.grace)?;
         for interface in &self.interfaces {
             self.datapath.attach(interface, self.settings.xdp_mode)?;
         }
@@ -248,6 +251,7 @@ impl Agent {
             },
             interfaces: self.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             kernel_bytes: self.kernel_bytes,
+            grace_until: self.datapath.grace_until()?.map(|ns| clock.time(ns)),
             reports: reports.collect(),
             conduits,
             rules,

@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// Source hardware address; the one that the policy binds to the source address unless given
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Option<[u8; 6]>,
+    /// What the packet carries, in hexadecimal: services with a `direction` look at it
+    #[arg(long, value_name = "HEX", value_parser = hex)]
+    payload: Option<Payload>,
     /// The policy file
     #[arg(short, long, default_value = "/etc/banchi/policy.yaml", value_name = "FILE")]
     policy: PathBuf,
@@ -33,6 +36,24 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| "not like 00:80:f4:0a:0b:0c".to_owned())
 }
 
+/// Most that fits into one packet.
+const LONGEST: usize = 1400;
+
+/// Bytes that were typed.
+#[derive(Debug, Clone)]
+struct Payload(Vec<u8>);
+
+fn hex(text: &str) -> Result<Payload, String> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+    let byte = |at: usize| digits.get(at..at + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
+    match bytes {
+        Some(bytes) if bytes.len() <= LONGEST => Ok(Payload(bytes)),
+        Some(_) => Err(format!("more than {LONGEST} bytes do not fit into one packet")),
+        None => Err("not like 810a0011, two digits a byte".to_owned()),
+    }
+}
+
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
     let mut question: Question = match args.packet.parse() {
@@ -40,6 +61,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(2, error),
     };
     question.mac = args.mac;
+    if let Some(Payload(bytes)) = &args.payload {
+        question.payload.clone_from(bytes);
+    }
     let (policy, _) = match load(&args.policy) {
         Ok(loaded) => loaded,
         Err(code) => return code,

@@ -4,11 +4,13 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{Socket, fail, load, print};
 use crate::agent::{Agent, Settings};
 use crate::datapath::{Options, XdpMode};
 use crate::image::compile;
+use crate::policy::parse_time;
 
 /// Loads a policy into the kernel, attaches it to the interfaces of its zones, and reports what deviates
 /// until it is told to stop (SIGINT, SIGTERM). Then everything is detached.
@@ -32,6 +34,10 @@ pub(super) struct Args {
     /// Bytes of the ring of events: a power of two
     #[arg(long, default_value_t = 4 << 20, value_name = "BYTES", value_parser = ring_size)]
     ring: u32,
+    /// How long after the start answers without a question are reported and not dropped; 0s is not at all.
+    /// Unless given, the longest reply window of the policy
+    #[arg(long, value_name = "TIME", value_parser = grace)]
+    grace: Option<Duration>,
     /// Log what becomes of every packet: for debugging only
     #[arg(long)]
     debug_packets: bool,
@@ -49,6 +55,10 @@ fn ring_size(text: &str) -> Result<u32, String> {
     } else {
         Err("a power of two from 4096 to 1073741824".to_owned())
     }
+}
+
+fn grace(text: &str) -> Result<Duration, String> {
+    if text == "0s" { Ok(Duration::ZERO) } else { parse_time(text) }
 }
 
 /// Runs the verb.
@@ -76,6 +86,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         policy_text: text,
         socket: args.socket.socket.clone(),
         xdp_mode: args.xdp_mode,
+        grace: args.grace.unwrap_or_else(|| policy.longest_window()),
         options: Options {
             test_clock: false,
             suppress_ms: args.suppress,

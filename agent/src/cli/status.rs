@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn human(status: &Status) -> String {
     let mut text = format!(
-        "banchi {} (pid {}), since {}\npolicy {} ({}…)\n{} XDP on {}; {} of kernel memory\n\n",
+        "banchi {} (pid {}), since {}\npolicy {} ({}…)\n{} XDP on {}; {} of kernel memory\n",
         status.version,
         status.pid,
         seconds(&status.since),
@@ -44,6 +44,13 @@ fn human(status: &Status) -> String {
         status.interfaces.join(", "),
         bytes(status.kernel_bytes),
     );
+    if let Some(until) = &status.grace_until {
+        text.push_str(&format!(
+            "grace until {}: answers without a question (unsolicited-reply) are not dropped yet\n",
+            seconds(until)
+        ));
+    }
+    text.push('\n');
     let rows: Vec<Vec<String>> = status
         .conduits
         .iter()

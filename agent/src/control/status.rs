@@ -22,6 +22,8 @@ pub struct Status {
     pub interfaces: Vec<String>,
     /// Bytes of kernel memory of the tables.
     pub kernel_bytes: u64,
+    /// Until then answers without a question are reported and not dropped, RFC 3339; null where they are dropped.
+    pub grace_until: Option<String>,
     /// Conduits; the last is what belongs to none.
     pub conduits: Vec<ConduitStatus>,
     /// Rules, in file order.

@@ -177,6 +177,17 @@ impl Datapath {
         self.control(|control| control.grace_until_ns = until)
     }
 
+    /// Until when answers without a question are not enforced, nanoseconds since boot; `None` where they are.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn grace_until(&self) -> Result<Option<u64>, DatapathError> {
+        let rows: Array<_, Row<Control>> =
+            Array::try_from(self.map("CONTROL")?).map_err(|e| writing("CONTROL", &e))?;
+        let Row(control) = rows.get(&0, 0).map_err(|e| writing("CONTROL", &e))?;
+        Ok((control.grace_until_ns > monotonic_ns()).then_some(control.grace_until_ns))
+    }
+
     /// Sets the clock of [`Options::test_clock`], in nanoseconds.
     ///
     /// # Errors
@@ -227,8 +238,7 @@ impl Datapath {
 }
 
 fn monotonic_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    u64::try_from(crate::events::monotonic().as_nanos()).unwrap_or(0)
 }
 
 /// What nobody outside can guess, so that nobody can aim at a bucket of the conversation table.

@@ -9,6 +9,7 @@ pub use reader::Reader;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banchi_common::abi::{Event, EventKind, Mode};
+use banchi_common::direction::Class;
 use banchi_common::reason::{Field, Reason, Verdict};
 use serde::Serialize;
 
@@ -50,6 +51,8 @@ pub struct Report {
     pub vlans: Vec<u16>,
     /// Name of the interface, or its index; null for counts of repeats, which may be of several.
     pub interface: Option<String>,
+    /// What the payload shows itself as, where a service looks at it, or null.
+    pub class: Option<Class>,
     /// The rule that fits best, or null.
     pub rule: Option<String>,
     /// Line of that rule in the policy, or null.
@@ -127,6 +130,7 @@ impl Report {
             ethertype: format!("{:#06x}", event.ethertype),
             vlans: [event.outer_vid, event.inner_vid].into_iter().filter(|vid| *vid != 0).collect(),
             interface: names.interface(event.interface),
+            class: Class::from_number(event.class).filter(|class| *class != Class::Undecidable),
             rule: rule.map(|(name, _)| name.to_owned()),
             rule_line: rule.map(|(_, line)| line),
             repeats: event.repeats,
@@ -173,6 +177,9 @@ impl Report {
             end(self.dst, self.dst_port),
             self.conduit.as_deref().or(self.zone.as_deref()).unwrap_or("no zone"),
         );
+        if let Some(class) = self.class {
+            line.push_str(&format!("  {}", class.name()));
+        }
         if let Some(rule) = &self.rule {
             line.push_str(&format!("  nearest: {rule}"));
         }

@@ -11,14 +11,15 @@ pub use nearest::{FieldFit, Fit};
 pub use question::{Question, QuestionError};
 
 use banchi_common::abi::Mode;
-use banchi_common::engine::{judge, verdict};
+use banchi_common::direction::Class;
+use banchi_common::engine::{Decision, judge, verdict};
 use banchi_common::reason::{Field, Orientation, Reason, Verdict};
 use banchi_common::wire::{Bytes, Headers};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::image::Image;
-use crate::policy::model::{Policy, Vlan, ZoneId};
+use crate::policy::model::{Policy, Reply, Service, Vlan, ZoneId};
 
 /// Widest line of the text for a person, where words allow it.
 const WIDTH: usize = 80;
@@ -80,6 +81,10 @@ pub struct Explanation {
     pub text: &'static str,
     /// What to look at first.
     pub advice: &'static str,
+    /// What the payload shows itself as, where the rule's service looks at it.
+    pub class: Option<Class>,
+    /// What the verdict hangs on besides the packet, or null.
+    pub condition: Option<String>,
     /// Nearest rules, best first, with each field that fits or misses.
     pub nearest: Vec<Fit>,
 }
@@ -110,6 +115,8 @@ pub fn explain(
     let rule = (decision.rule as usize).checked_sub(1).and_then(|rule| policy.rules.get(rule));
     let conduit = usize::from(decision.conduit).checked_sub(1).and_then(|at| policy.conduits.get(at));
     let passes = decision.reason.passes();
+    let matched = rule.filter(|_| decision.orientation != Orientation::None);
+    let service = matched.and_then(|rule| policy.services.get(rule.service));
     let mut nearest = if decision.reason == Reason::Allowed {
         Vec::new()
     } else {
@@ -132,8 +139,28 @@ pub fn explain(
         rule_line: rule.map(|rule| rule.line),
         text: about.text,
         advice: about.advice,
+        class: service.is_some_and(|service| service.direction.is_some()).then_some(decision.class),
+        condition: service.and_then(|service| condition(service, &decision)),
         nearest,
     })
+}
+
+/// What an allowed packet's verdict hangs on besides the packet itself.
+fn condition(service: &Service, decision: &Decision) -> Option<String> {
+    if decision.reason != Reason::Allowed || decision.orientation != Orientation::Return {
+        return None;
+    }
+    let (window, strict) = match service.reply {
+        Reply::Window(window) => (window, false),
+        Reply::Strict(window) => (window, true),
+        Reply::Free | Reply::None => return None,
+    };
+    let needs = match decision.class {
+        Class::Undecidable => true,
+        Class::Response => strict,
+        Class::Request | Class::Notification => false,
+    };
+    needs.then(|| format!("only within {window:?} of the client's question; unsolicited-reply otherwise"))
 }
 
 fn zone_of(policy: &Policy, question: &Question, name: Option<&str>) -> Result<ZoneId, ExplainError> {
@@ -201,6 +228,12 @@ impl Explanation {
                 Orientation::None => "",
             };
             say("rule", &format!("{rule} (line {line}){way}"));
+        }
+        if let Some(class) = self.class {
+            say("payload", class.name());
+        }
+        if let Some(condition) = &self.condition {
+            say("if", condition);
         }
         if !self.advice.is_empty() {
             say("look at", self.advice);

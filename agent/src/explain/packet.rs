@@ -73,7 +73,10 @@ fn transport(question: &Question) -> Vec<u8> {
             bytes.extend([0; 8]);
             bytes.extend([0x50, if question.opens { SYN } else { ACK }, 0xff, 0xff, 0, 0, 0, 0]);
         }
-        Transport::Udp => bytes.extend([0, 8, 0, 0]),
+        Transport::Udp => {
+            bytes.extend((8 + question.payload.len() as u16).to_be_bytes());
+            bytes.extend([0, 0]);
+        }
         Transport::Sctp => bytes.extend([0; 8]),
         Transport::Icmp => {
             let kind = match (question.source.is_ipv4(), question.opens) {
@@ -85,6 +88,7 @@ fn transport(question: &Question) -> Vec<u8> {
             bytes.extend([kind, 0, 0, 0, 0, 0, 0, 0]);
         }
     }
+    bytes.extend(&question.payload);
     bytes
 }
 

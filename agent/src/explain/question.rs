@@ -27,6 +27,8 @@ pub struct Question {
     pub opens: bool,
     /// Source hardware address, where it matters.
     pub mac: Option<[u8; 6]>,
+    /// What the transport carries.
+    pub payload: Vec<u8>,
 }
 
 /// Why a question is not one.
@@ -91,6 +93,7 @@ impl FromStr for Question {
             destination_port,
             opens,
             mac: None,
+            payload: Vec::new(),
         })
     }
 }

@@ -60,6 +60,17 @@ impl Loaded {
     }
 }
 
+/// A time as a policy writes it: `500ms`, `30s`, `5m`, `1h`.
+///
+/// # Errors
+/// Says what was expected.
+pub fn parse_time(text: &str) -> Result<std::time::Duration, String> {
+    use read::Word as _;
+    words::Time::parse(text)
+        .map(|time| time.0)
+        .map_err(|refusal| format!("{}: {}", refusal.message, refusal.help))
+}
+
 /// Loads the policy `text`; `name` is the file's name, for messages.
 pub fn load(name: &str, text: &str) -> Loaded {
     let source = Source::new(text);

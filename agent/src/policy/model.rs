@@ -43,6 +43,16 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The longest time that an answer of any rule may take; zero where none needs a question.
+    pub fn longest_window(&self) -> Duration {
+        let services = self.rules.iter().filter_map(|rule| self.services.get(rule.service));
+        let windows = services.map(|service| match service.reply {
+            Reply::Window(window) | Reply::Strict(window) => window,
+            Reply::Free | Reply::None => Duration::ZERO,
+        });
+        windows.max().unwrap_or_default()
+    }
+
     /// Whether several hosts hear what is sent to an address: multicast, 255.255.255.255, or the last address of
     /// an IPv4 network of a zone.
     pub fn is_group(&self, address: IpAddr) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use banchi_common::abi::{Mode, Transport};
 use banchi_common::direction::Class;
-use banchi_common::wire::{OT_ETHERTYPES, SURVIVAL_ETHERTYPES, ethertype};
+use banchi_common::wire::{OT_ETHERTYPES, always_passes, ethertype};
 
 use super::codes;
 use super::diagnostic::suggest;
@@ -304,9 +304,9 @@ impl Word for Ethertype {
                 Err(refuse(format!("0x{kind:04x} is IP, which crosses by rules: write them under `allow`")))
             }
             Some(ethertype::ARP) => Err(refuse("ARP always crosses, and is checked: remove it".into())),
-            Some(kind) if SURVIVAL_ETHERTYPES.iter().any(|known| known.value == kind) => Err(refuse(
-                format!("0x{kind:04x} is one of those that keep a network alive and always cross: remove it"),
-            )),
+            Some(kind) if always_passes(kind) => Err(refuse(format!(
+                "0x{kind:04x} is one of those that keep a network alive and always cross: remove it"
+            ))),
             Some(ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN) => {
                 Err(refuse("this is a VLAN tag; what it carries has an EtherType of its own".into()))
             }

@@ -32,8 +32,10 @@ macro_rules! survival {
         /// EtherTypes that always pass, with their names.
         pub const SURVIVAL_ETHERTYPES: &[SurvivalEthertype] =
             &[ $( SurvivalEthertype { value: $value, name: $name } ),+ ];
+        /// Whether an EtherType always passes.
+        #[must_use]
         #[inline(always)]
-        const fn survives(ethertype: u16) -> bool { matches!(ethertype, $( $value )|+) }
+        pub const fn always_passes(ethertype: u16) -> bool { matches!(ethertype, $( $value )|+) }
     };
 }
 
@@ -135,7 +137,7 @@ const fn is_tag(kind: u16) -> bool {
 /// What a frame is that carries neither IP nor ARP.
 #[inline(always)]
 pub(super) fn other<P: Packet>(packet: &P, kind: u16, l3: usize) -> Content {
-    let alive = if kind < ethertype::FIRST { llc_survives(packet, l3) } else { survives(kind) };
+    let alive = if kind < ethertype::FIRST { llc_survives(packet, l3) } else { always_passes(kind) };
     if alive { Content::Survival } else { Content::OtherEthertype }
 }
 

@@ -15,7 +15,8 @@ mod transport;
 
 pub use arp::claimed_address as arp_claim;
 pub use ethernet::{
-    OT_ETHERTYPES, OtEthertype, SURVIVAL_ETHERTYPES, SurvivalEthertype, ethertype, rule_ethertype,
+    OT_ETHERTYPES, OtEthertype, SURVIVAL_ETHERTYPES, SurvivalEthertype, always_passes, ethertype,
+    rule_ethertype,
 };
 pub use icmp::neighbour_claim;
 pub use ipv4::SURVIVAL_PROTOCOLS;
