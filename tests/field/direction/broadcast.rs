@@ -19,7 +19,9 @@ assets:
   tool:     { zone: control, address: 10.30.0.11 }
   slaves:   { zone: line-a, addresses: [10.30.0.140, 10.30.0.141] }
   subnet:   { zone: line-a, address: 10.30.0.255 }
-  everyone: { zone: line-a, address: 255.255.255.255 }
+  # Questions go to it in one zone, answers in the other.
+  modules:  { zone: line-a, address: 255.255.255.255 }
+  tools:    { zone: control, address: 255.255.255.255 }
 services:
   cyclic: { transport: udp, port: 61450, source_port: same, direction: slmp, reply: { window: 30s, strict: true } }
   search: { transport: udp, port: 5560, source_port: same, direction: slmp, reply: { window: 30s, strict: true } }
@@ -27,7 +29,7 @@ conduits:
   - between: [control, line-a]
     allow:
       - { client: master, server: [slaves, subnet], service: cyclic }
-      - { client: tool, server: [slaves, everyone], service: search, reply_to: everyone }
+      - { client: tool, server: [slaves, modules], service: search, reply_to: tools }
 ";
 
 const CYCLIC: u16 = 61_450;

@@ -63,7 +63,7 @@ impl Knock {
 
 impl<'lab> Watched<'lab> {
     fn start(lab: &'lab Lab, policy: &str, knock: Knock) -> Result<Self> {
-        let agent = Agent::start_with(lab, policy, &["--suppress", "0", "--rate", "0", "--grace", "0s"])?;
+        let agent = Agent::start_with(lab, policy, &["--suppress", "0", "--rate", "0"])?;
         let events = agent.follow(|_| knock.send().map(|_| ()))?;
         Ok(Self { agent, events, mode: Mode::Alert, knock })
     }
