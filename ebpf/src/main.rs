@@ -22,7 +22,7 @@ use banchi_common::engine::{Tables as _, judge, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::Headers;
 
-use crate::maps::{Maps, SCRATCH, Scratch};
+use crate::maps::{Maps, SCRATCH, Scratch, now};
 use crate::packet::Frame;
 use crate::report::Packet;
 
@@ -33,18 +33,19 @@ pub fn banchi(ctx: XdpContext) -> u32 {
     // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
     let Scratch { headers, decision } = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
+    let maps = Maps { now: now() };
     *headers = Headers::default();
-    *decision = judge(&frame, &Maps, frame.interface(), headers);
-    let (verdict, mode) = verdict(&Maps, decision);
+    *decision = judge(&frame, &maps, frame.interface(), headers);
+    let (verdict, mode) = verdict(&maps, decision);
     let packet = Packet { length: frame.wire_length(), interface: frame.interface(), verdict, mode };
-    report::count(decision, packet.length);
+    report::count(decision, packet.length, maps.now);
     if !decision.reason.passes() {
         report::report(&ctx, headers, decision, &packet);
     }
-    if Maps.setting(Setting::Trace as usize) != 0 {
+    if maps.setting(Setting::Trace as usize) != 0 {
         report::trace(decision, &packet);
     }
-    if Maps.setting(Setting::Log as usize) != 0 {
+    if maps.setting(Setting::Log as usize) != 0 {
         report::log(&ctx, headers, decision, &packet);
     }
     match verdict {

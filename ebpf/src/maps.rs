@@ -94,18 +94,24 @@ pub struct Scratch {
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// The coarse clock: it moves every few milliseconds, and costs next to nothing.
+/// Nanoseconds since boot, by the coarse clock: it moves every few milliseconds, and costs next to nothing.
 #[inline(always)]
-fn now_ns() -> u64 {
-    if Maps.setting(Setting::TestClock as usize) != 0 {
+pub fn now() -> u64 {
+    if MAPS.setting(Setting::TestClock as usize) != 0 {
         return CONTROL.get(0).map_or(0, |control| control.test_ns);
     }
     // SAFETY: reads a clock.
     unsafe { bpf_ktime_get_coarse_ns() }
 }
 
-/// The maps of this program as the tables of the engine.
-pub struct Maps;
+/// The maps of this program as the tables of the engine, and what time it is for the packet at hand.
+pub struct Maps {
+    /// Nanoseconds since boot.
+    pub now: u64,
+}
+
+/// The maps where no time is asked for.
+pub const MAPS: Maps = Maps { now: 0 };
 
 impl Tables for Maps {
     #[inline(always)]
@@ -167,7 +173,7 @@ impl Tables for Maps {
     }
     #[inline(always)]
     fn now(&self) -> u64 {
-        now_ns()
+        self.now
     }
     #[inline(always)]
     fn asked(&self, place: u32) -> Option<&Asked> {
@@ -179,7 +185,7 @@ impl Tables for Maps {
     }
     #[inline(always)]
     fn in_grace(&self) -> bool {
-        CONTROL.get(0).is_some_and(|control| now_ns() < control.grace_until_ns)
+        CONTROL.get(0).is_some_and(|control| self.now < control.grace_until_ns)
     }
     #[inline(always)]
     fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {

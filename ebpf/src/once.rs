@@ -5,20 +5,20 @@
 
 use banchi_common::engine::{self, Question};
 
-use crate::maps::Maps;
+use crate::maps::MAPS;
 
 /// See [`engine::find_at`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn index_find(tag: u32, k0: u64, k1: u32) -> u64 {
-    engine::find_at(&Maps, tag as u8, k0, k1)
+    engine::find_at(&MAPS, tag as u8, k0, k1)
 }
 
 /// See [`engine::note`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn note_conversation(tag: u64, bucket: u32, now: u64) -> u32 {
-    engine::note(&Maps, tag, bucket, now);
+    engine::note(&MAPS, tag, bucket, now);
     0
 }
 
@@ -26,19 +26,19 @@ pub extern "C" fn note_conversation(tag: u64, bucket: u32, now: u64) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn find_conversation(tag: u64, bucket: u32) -> u64 {
-    engine::asked_at(&Maps, tag, bucket)
+    engine::asked_at(&MAPS, tag, bucket)
 }
 
 /// See [`engine::node_of`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn node_of(family: u32, hi: u64, lo: u64) -> u32 {
-    engine::node_of(&Maps, family as u8, hi, lo)
+    engine::node_of(&MAPS, family as u8, hi, lo)
 }
 
 /// See [`engine::first_rule`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn first_rule(ports: u64, nodes: u64, hi: u64, lo: u64) -> u32 {
-    engine::first_rule(&Maps, Question { ports, nodes, hi, lo })
+    engine::first_rule(&MAPS, Question { ports, nodes, hi, lo })
 }

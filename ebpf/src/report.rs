@@ -1,7 +1,7 @@
 //! Counters and events.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_xdp_load_bytes};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
 use banchi_common::abi::{
@@ -12,7 +12,7 @@ use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
 use banchi_common::wire::Headers;
 use core::hint::black_box;
 
-use crate::maps::{EVENTS, Maps, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
+use crate::maps::{EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
 
 /// No frame is shorter. As a lower bound it is one that the verifier of Linux 6.1 understands.
 const ETHERNET: u32 = 14;
@@ -20,7 +20,7 @@ const NANOS: u64 = 1_000_000_000;
 
 /// Counts a packet: an allowed one with its rule, any other with its conduit and reason.
 #[inline(always)]
-pub fn count(decision: &Decision, length: u32) {
+pub fn count(decision: &Decision, length: u32, now: u64) {
     let counter = if decision.reason == Reason::Allowed {
         let back = u32::from(decision.orientation == Orientation::Return);
         RULE_COUNTERS.get_ptr_mut(decision.rule * 2 + back)
@@ -32,8 +32,7 @@ pub fn count(decision: &Decision, length: u32) {
         let counter: &mut Counter = unsafe { &mut *counter };
         counter.packets += 1;
         counter.bytes += u64::from(length);
-        // SAFETY: reads a clock.
-        counter.last_ns = unsafe { bpf_ktime_get_coarse_ns() };
+        counter.last_ns = now;
     }
 }
 
@@ -58,7 +57,7 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
     let reports = unsafe { &mut *reports };
     // SAFETY: reads a clock.
     let now = unsafe { bpf_ktime_get_ns() };
-    let window = u64::from(Maps.setting(Setting::SuppressMs as usize)) * 1_000_000;
+    let window = u64::from(MAPS.setting(Setting::SuppressMs as usize)) * 1_000_000;
     let key = key_of(headers, decision, verdict);
     let mut repeats = 0;
     let known = if window == 0 { None } else { SUPPRESS.get_ptr_mut(&key) };
@@ -160,7 +159,7 @@ fn key_of(headers: &Headers, decision: &Decision, verdict: Verdict) -> SuppressK
 /// Whether a reason has used up its events of this second. One reason's flood leaves the others their room.
 #[inline(always)]
 fn over_rate(reports: &mut Reports, now: u64) -> bool {
-    let limit = u64::from(Maps.setting(Setting::EventsPerSecond as usize));
+    let limit = u64::from(MAPS.setting(Setting::EventsPerSecond as usize));
     if limit == 0 {
         return false;
     }

@@ -18,6 +18,7 @@
 
 mod address;
 mod arp;
+mod cost;
 mod counter;
 mod deviation;
 mod ethernet;

@@ -1,5 +1,7 @@
 //! Running single packets through the loaded program, without an interface.
 
+use std::time::Duration;
+
 use aya::maps::PerCpuArray;
 use aya::programs::{TestRun as _, TestRunOptions};
 use banchi_common::abi::Trace;
@@ -70,6 +72,24 @@ impl Datapath {
             zone: usize::from(trace.zone).checked_sub(1),
             class: Class::from_number(trace.class).ok_or_else(unknown)?,
         })
+    }
+
+    /// Runs one packet many times, and says how long the program took each time on average.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the run.
+    pub fn time_run(&self, packet: &[u8], interface: u32, repeat: u32) -> Result<Duration, DatapathError> {
+        let context = [0, packet.len() as u32, 0, interface, 0, 0];
+        let result = self
+            .program()?
+            .test_run(TestRunOptions {
+                data_in: Some(packet),
+                ctx_in: Some(bytemuck::bytes_of(&context)),
+                repeat,
+                ..TestRunOptions::new()
+            })
+            .map_err(|e| DatapathError::other("run a packet through the program", super::load::chain(&e)))?;
+        Ok(result.duration)
     }
 
     fn traces(&self) -> Result<Vec<Trace>, DatapathError> {

@@ -1,0 +1,58 @@
+//! What a packet costs in the program, by the kernel's own clock. Figures, not limits: run it by hand.
+
+use banchi_tests::packet::Packet;
+
+use crate::site::Site;
+
+const HERE: u32 = 1;
+const ROUNDS: usize = 7;
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p banchi-tests --test verdict cost -- --ignored --nocapture"]
+fn nanoseconds_per_packet() {
+    let options = banchi::datapath::Options { events_per_second: 1, ..banchi::datapath::Options::default() };
+    let exact =
+        "conduits: [{ between: [control, line-a], allow: [{ client: scada, server: plc, service: s }] }]\n";
+    let wide =
+        "conduits: [{ between: [control, line-a], allow: [{ client: all, server: plc, service: s }] }]\n";
+    let all = "  all: { zone: control, addresses: [10.10.0.0/16] }\n";
+    let ask = || Packet::udp("10.10.1.5:47808", "10.20.0.11:47808").payload(BACNET);
+    let cases = [
+        ("same port, exact, free", exact, "", "port: 47808, source_port: same, reply: free", ask()),
+        ("same port, exact, window", exact, "", "port: 47808, source_port: same", ask()),
+        ("same port, exact, bacnet", exact, "", "port: 47808, source_port: same, direction: bacnet", ask()),
+        ("ephemeral, classes, free", wide, all, "port: 47808, reply: free", ask()),
+        ("ephemeral, classes, window", wide, all, "port: 47808", ask()),
+        ("ephemeral, classes, bacnet", wide, all, "port: 47808, direction: bacnet", ask()),
+        (
+            "another port: a deviation",
+            exact,
+            "",
+            "port: 47808, source_port: same",
+            Packet::udp("10.10.1.5:47809", "10.20.0.11:47808"),
+        ),
+    ];
+    for (what, conduits, assets, service, packet) in cases {
+        let yaml = format!(
+            "{}{assets}services: {{ s: {{ transport: udp, {service} }} }}\n{conduits}",
+            crate::site::PLANT
+        );
+        let site = Site::with(&yaml, options.clone());
+        let frame = packet.build();
+        let mut times: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                site.view("control", |view| view.time_run(&frame, HERE, 1_000_000).unwrap().as_nanos() as f64)
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        println!(
+            "{what:<28} {:5.1} ns (from {:.1} to {:.1})",
+            times[ROUNDS / 2],
+            times[0],
+            times[ROUNDS - 1]
+        );
+    }
+}
+
+/// ReadProperty of a controller's present value: BVLC, NPDU, confirmed request.
+const BACNET: [u8; 17] = [0x81, 0x0a, 0, 17, 1, 4, 0, 5, 1, 12, 0x0c, 0, 0x80, 0, 1, 0x19, 0x55];
