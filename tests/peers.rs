@@ -112,12 +112,14 @@ pub fn bacnet_client(host: &Namespace, address: &str, device: &str, count: u32) 
     start(host, "bacnet_client.py", &["--address", address, "--device", device, "--count", &count])
 }
 
-/// A BACnet/IP station (bacpypes3) on UDP 47808 that answers and asks; see `bacnet_station.py` for its commands.
+/// A BACnet/IP station (bacpypes3) on UDP 47808 that answers and asks, with so many analog values; see
+/// `bacnet_station.py` for its commands.
 ///
 /// # Errors
 /// If it does not start.
-pub fn bacnet_station(host: &Host, instance: u32) -> Result<Peer> {
-    let arguments = ["--address", &host.ipv4_with_prefix(), "--instance", &instance.to_string()];
+pub fn bacnet_station(host: &Host, instance: u32, objects: u32) -> Result<Peer> {
+    let (address, instance, objects) = (host.ipv4_with_prefix(), instance.to_string(), objects.to_string());
+    let arguments = ["--address", &address, "--instance", &instance, "--objects", &objects];
     Peer::new(host, "bacnet_station.py", &arguments)
 }
 

@@ -20,11 +20,11 @@ def application(address, instance, name):
     return NormalApplication(device, IPv4Address(address))
 
 
-def temperature():
-    """The analog value 1: 21.5 degrees Celsius."""
+def temperature(number=1):
+    """An analog value: 21.5 degrees Celsius."""
     return AnalogValueObject(
-        objectIdentifier=("analog-value", 1),
-        objectName="temperature",
+        objectIdentifier=("analog-value", number),
+        objectName=f"temperature-{number}",
         presentValue=21.5,
         statusFlags=[0, 0, 0, 0],
         eventState="normal",

@@ -3,6 +3,7 @@
 who-is INSTANCE             by broadcast
 read HOST                   ReadProperty of the analog value 1
 write HOST VALUE            WriteProperty
+list HOST INSTANCE          ReadProperty of the list of all objects: with many, the answer comes in segments
 subscribe HOST confirmed    SubscribeCOV; good when the first notification is there. Also: unconfirmed
 set VALUE                   the own analog value, of which subscribers are notified
 
@@ -38,6 +39,9 @@ class Station:
     async def read(self, host):
         return await self.app.read_property(host, VALUE, "present-value")
 
+    async def list(self, host, instance):
+        return len(await self.app.read_property(host, f"device,{instance}", "object-list"))
+
     async def write(self, host, value):
         refused = await self.app.write_property(host, VALUE, "present-value", Real(float(value)))
         if refused:
@@ -72,12 +76,14 @@ async def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", required=True, help="own address with prefix, as 10.20.0.21/24")
     parser.add_argument("--instance", type=int, required=True, help="instance of the own device")
+    parser.add_argument("--objects", type=int, default=1, help="number of analog values")
     parser.add_argument("--timeout", type=float, default=1.0, help="seconds to wait for each answer")
     args = parser.parse_args()
 
     app = bacnet.application(args.address, args.instance, f"station-{args.instance}")
-    value = bacnet.temperature()
-    app.add_object(value)
+    value, *others = [bacnet.temperature(number) for number in range(1, args.objects + 1)]
+    for one in [value, *others]:
+        app.add_object(one)
     await bacnet.listening(app)
     report.ready(address=args.address)
     station, number = Station(app, value, args.timeout), 0

@@ -26,6 +26,9 @@ conduits:
       - { client: workstation, server: [controllers, everyone], service: bacnet-ip }
 ";
 
+/// So many that their list does not fit an answer: it comes in segments, each of them acknowledged.
+const OBJECTS: u32 = 400;
+
 fn zones() -> [Zone; 2] {
     [
         Zone::new("office")
@@ -44,9 +47,9 @@ fn a_controller_answers_and_notifies_but_does_not_ask() -> Result<()> {
     let lab = Lab::new(Gateway::Bridges, &zones())?;
     let (workstation, controller) = (lab.host("workstation"), lab.host("controller"));
     let stations = Stations {
-        workstation: peers::bacnet_station(workstation, 2001)?,
-        controller: peers::bacnet_station(controller, 1001)?,
-        _lamp: peers::bacnet_station(lab.host("lamp"), 1002)?,
+        workstation: peers::bacnet_station(workstation, 2001, 1)?,
+        controller: peers::bacnet_station(controller, 1001, OBJECTS)?,
+        _lamp: peers::bacnet_station(lab.host("lamp"), 1002, 1)?,
         addresses: [workstation, controller].map(|host| host.ipv4().to_string()),
     };
     stations.subscribe()?;
@@ -95,6 +98,9 @@ impl Stations {
         for instance in [1001, 1002] {
             workstation.succeed(&format!("who-is {instance}"))?;
         }
+        // The device itself is one as well.
+        let listed = workstation.succeed(&format!("list {device} 1001"))?;
+        ensure!(listed == OBJECTS + 1, "{listed} objects");
         workstation.succeed(&format!("write {device} {value}"))?;
         let read = workstation.succeed(&format!("read {device}"))?;
         ensure!(read == value, "{read} instead of {value}");

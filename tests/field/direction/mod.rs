@@ -5,6 +5,7 @@
 
 mod bacnet;
 mod broadcast;
+mod classes;
 mod slmp;
 mod synthetic;
 mod tcp;
@@ -165,4 +166,27 @@ fn all_good(client: banchi_tests::lab::Process, count: u32) -> Result<()> {
     let good = exchanges.iter().filter(|exchange| exchange.ok).count();
     ensure!((good, exchanges.len()) == (count as usize, count as usize), "{good} of {count}: {exchanges:#?}");
     Ok(())
+}
+
+/// A device on one port, whose frames `peers/{protocol}.py` has.
+fn device(protocol: &str, host: &Host, port: u16, more: &[&str]) -> Result<Peer> {
+    let (address, port) = (host.ipv4().to_string(), port.to_string());
+    let arguments = ["--protocol", protocol, "--address", &address, "--ports", &port];
+    Peer::new(host, "udp_device.py", &[&arguments, more].concat())
+}
+
+/// Asks it from the same port; the answers come from `answers`, or from any port if that is 0.
+fn ask(protocol: &str, from: &Host, to: &Host, port: u16, answers: u16) -> Result<()> {
+    let (address, server) = (from.ipv4().to_string(), to.ipv4().to_string());
+    let (port, answers, count) = (port.to_string(), answers.to_string(), COUNT.to_string());
+    let arguments = [
+        ["--protocol", protocol],
+        ["--address", &address],
+        ["--source-port", &port],
+        ["--server", &server],
+        ["--port", &port],
+        ["--answers-from", &answers],
+        ["--count", &count],
+    ];
+    all_good(peers::start(from, "udp_client.py", &arguments.concat())?, COUNT)
 }

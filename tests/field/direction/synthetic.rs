@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use std::net::Ipv4Addr;
 
 use anyhow::{Result, ensure};
-use banchi_tests::lab::{DEADLINE, Gateway, Host, Lab};
-use banchi_tests::peers::{self, Peer};
+use banchi_tests::lab::{DEADLINE, Gateway, Lab};
 use banchi_tests::plant;
 
-use super::{COUNT, Deviation, Knock, Watched, all_good, send};
+use super::{Deviation, Knock, Watched, ask, device, send};
 
 const POLICY: &str = "
 version: 1
@@ -30,13 +29,14 @@ services:
   brief:   { transport: udp, port: 2100, source_port: same, reply: { window: 300ms } }
   log:     { transport: udp, port: 514, source_port: same, reply: none }
   io:      { transport: udp, port: 2222, source_port: same, reply: free }
+  calls:   { transport: udp, port: 34964, reply_from: ephemeral }
 conduits:
   - between: [control, line-a]
     allow:
       - { client: scada, server: plc-1, service: omron }
       - { client: scada, server: plc-2, service: grid }
       - { client: scada, server: [plc-3, controller], service: toshiba }
-      - { client: scada, server: controller, service: [brief, log, io] }
+      - { client: scada, server: controller, service: [brief, log, io, calls] }
 ";
 
 #[test]
@@ -88,7 +88,8 @@ fn an_answer_may_come_from_the_port_of_the_policy_and_only_to_a_question() -> Re
             let forged = Deviation::new("an answer to no question", "unsolicited-reply", silent, scada);
             watched.deviates(&forged, || send(&device_2, "answer", port, target))?;
         }
-        let other = Deviation::new("an answer from a third port", "unlisted-service", plc, scada);
+        // Between equal ports, what comes from elsewhere looks like a question of the device's own.
+        let other = Deviation::new("an answer from a third port", "reversed-direction", plc, scada);
         watched.deviates(&other, || send(&device_1, "answer", 2002, target))?;
         Ok(())
     })?;
@@ -130,6 +131,16 @@ fn what_an_answer_needs_is_what_the_service_says() -> Result<()> {
             Ok(())
         })?;
 
+        let (client, server) = (scada.udp((scada.ipv4(), 0))?, controller.udp((controller.ipv4(), 34_964))?);
+        let other = controller.udp((controller.ipv4(), 49_152))?;
+        watched.allows("asked on one port, answered from an ephemeral one", || {
+            client.send_to(b"call", (controller.ipv4(), 34_964))?;
+            let (_, asker) = server.recv_from(&mut [0; 64])?;
+            other.send_to(b"answer", asker)?;
+            client.recv(&mut [0; 64])?;
+            Ok(())
+        })?;
+
         let (client, server) = pair(2100)?;
         let began = Instant::now();
         watched.allows("an answer in time", || {
@@ -155,26 +166,4 @@ fn what_an_answer_needs_is_what_the_service_says() -> Result<()> {
         Ok(())
     })?;
     watched.stop()
-}
-
-fn device(protocol: &str, host: &Host, port: u16, more: &[&str]) -> Result<Peer> {
-    let (address, port) = (host.ipv4().to_string(), port.to_string());
-    let arguments = ["--protocol", protocol, "--address", &address, "--ports", &port];
-    Peer::new(host, "udp_device.py", &[&arguments, more].concat())
-}
-
-/// From the same port; the answers come from `answers`, or from any port if that is 0.
-fn ask(protocol: &str, from: &Host, to: &Host, port: u16, answers: u16) -> Result<()> {
-    let (address, server) = (from.ipv4().to_string(), to.ipv4().to_string());
-    let (port, answers, count) = (port.to_string(), answers.to_string(), COUNT.to_string());
-    let arguments = [
-        ["--protocol", protocol],
-        ["--address", &address],
-        ["--source-port", &port],
-        ["--server", &server],
-        ["--port", &port],
-        ["--answers-from", &answers],
-        ["--count", &count],
-    ];
-    all_good(peers::start(from, "udp_client.py", &arguments.concat())?, COUNT)
 }
