@@ -24,6 +24,7 @@ pub mod oracle;
 pub mod packet;
 pub mod peers;
 pub mod plant;
+pub mod protocols;
 pub mod scenarios;
 pub mod stage;
 pub mod traffic;

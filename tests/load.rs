@@ -8,6 +8,7 @@ use aya::{
     EbpfLoader, include_bytes_aligned,
     programs::{Program, TestRun as _, TestRunOptions},
 };
+use banchi_tests::protocols::services_and_conduits;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bpf/banchi.o"));
 
@@ -53,9 +54,25 @@ const POLICIES: [(&str, &str); 6] = [
     ("everything", include_str!("policies/everything.yaml")),
 ];
 
+/// Every protocol whose payloads are told apart, over IPv4 and IPv6.
+fn every_protocol() -> String {
+    let rest = services_and_conduits(["control", "line"], "scada", "plc");
+    format!(
+        "version: 1
+zones:
+  control: {{ interfaces: [control], networks: [10.10.0.0/16, 'fd00:10::/64'] }}
+  line: {{ interfaces: [line], networks: [10.20.0.0/24, 'fd00:20::/64'] }}
+assets:
+  scada: {{ zone: control, addresses: [10.10.1.0/24, 'fd00:10::5'] }}
+  plc: {{ zone: line, addresses: [10.20.0.11, 'fd00:20::11', 10.20.0.255] }}
+{rest}"
+    )
+}
+
 #[test]
 fn every_example_loads() -> Result<()> {
-    for (name, text) in POLICIES {
+    let every_protocol = every_protocol();
+    for (name, text) in POLICIES.into_iter().chain([("every-protocol", every_protocol.as_str())]) {
         let policy = banchi::policy::load(name, text).policy.ok_or_else(|| anyhow!("{name} has errors"))?;
         let image = banchi::image::compile(&policy)?;
         // Which interface it is does not matter here.

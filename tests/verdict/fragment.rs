@@ -252,3 +252,35 @@ fn what_only_looks_like_a_fragment() {
         ),
     ]);
 }
+
+/// A first fragment shows what the message is; one that is too short to show anything is no fragment of a stack.
+#[test]
+fn a_message_in_fragments_has_the_direction_of_its_first() {
+    let policy = "
+services:
+  bacnet: { transport: udp, port: 47808, source_port: same, direction: bacnet }
+conduits:
+  - { between: [control, line-a], allow: [{ name: bacnet, client: scada, server: plc, service: bacnet }] }
+";
+    // A confirmed request, WriteProperty, with values that go on for long.
+    let mut request = vec![0x81, 0x0a, 0x01, 0x90, 0x01, 0x04, 0x00, 0x05, 0x01, 0x0f];
+    request.resize(400, 0x21);
+    for (client, server) in [V4, V6] {
+        let packet = |from: &str, to: &str, id: u32| {
+            Packet::udp((ip(from), 47808), (ip(to), 47808)).payload(request.clone()).ip_id(id)
+        };
+        let whole = packet(client, server, 1).build_fragments(200);
+        let reversed = packet(server, client, 2).build_fragments(200);
+        let tiny = packet(server, client, 3).build_fragments(8);
+        let reversed_direction = || drops(Reason::ReversedDirection);
+        let site = Site::plant(policy);
+        site.check([
+            case("the client asks", "control", whole[0].clone(), forward("bacnet")),
+            case("and goes on", "control", whole[1].clone(), related()),
+            case("the server asks", "line-a", reversed[0].clone(), reversed_direction()),
+            case("and goes on", "line-a", reversed[1].clone(), drops(Reason::OrphanFragment)),
+            case("the server hides what it sends", "line-a", tiny[0].clone(), drops(Reason::Malformed)),
+            case("and goes on", "line-a", tiny[1].clone(), drops(Reason::OrphanFragment)),
+        ]);
+    }
+}

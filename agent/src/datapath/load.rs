@@ -60,6 +60,8 @@ pub struct Datapath {
     pub(super) ebpf: Ebpf,
     pub(super) rules: u32,
     pub(super) conduits: u32,
+    /// Of its conversation table.
+    pub(super) secret: u32,
 }
 
 impl Datapath {
@@ -68,6 +70,15 @@ impl Datapath {
     /// # Errors
     /// Where the kernel refuses the program or a map; nothing stays behind then.
     pub fn load(image: &Image, indices: &[u32], options: &Options) -> Result<Self, DatapathError> {
+        Self::load_with(image, indices, options, secret()?)
+    }
+
+    pub(super) fn load_with(
+        image: &Image,
+        indices: &[u32],
+        options: &Options,
+        secret: u32,
+    ) -> Result<Self, DatapathError> {
         let mut settings = image.settings;
         let mut set = |setting: Setting, value: u32| {
             if let Some(word) = settings.get_mut(setting as usize) {
@@ -79,7 +90,7 @@ impl Datapath {
         set(Setting::Trace, u32::from(options.trace));
         set(Setting::Log, u32::from(options.log));
         set(Setting::TestClock, u32::from(options.test_clock));
-        set(Setting::ConversationSecret, secret()?);
+        set(Setting::ConversationSecret, secret);
         let largest = indices.iter().copied().max().unwrap_or(0);
         if largest >= INTERFACES {
             let at = indices.iter().position(|index| *index == largest).unwrap_or(0);
@@ -131,8 +142,8 @@ impl Datapath {
             places.set(*index, Row(place), 0).map_err(|e| writing("INTERFACES", &e))?;
         }
 
-        let mut datapath =
-            Self { ebpf, rules: image.rules.len() as u32, conduits: image.conduits.len() as u32 };
+        let (rules, conduits) = (image.rules.len() as u32, image.conduits.len() as u32);
+        let mut datapath = Self { ebpf, rules, conduits, secret };
         datapath.program_mut()?.load().map_err(|error| match error {
             aya::programs::ProgramError::LoadError { io_error, verifier_log } => {
                 let log = verifier_log.to_string();
@@ -268,7 +279,7 @@ pub(super) fn writing(map: &str, error: &MapError) -> DatapathError {
     DatapathError::other(format!("access the map {map}"), chain(error))
 }
 
-fn array<'a, T: bytemuck::Pod>(
+pub(super) fn array<'a, T: bytemuck::Pod>(
     ebpf: &'a mut Ebpf,
     name: &str,
 ) -> Result<Array<&'a mut aya::maps::MapData, Row<T>>, DatapathError> {

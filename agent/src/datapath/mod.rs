@@ -8,6 +8,7 @@ mod error;
 mod load;
 mod preflight;
 mod repeats;
+mod succeed;
 mod testrun;
 
 pub use attach::XdpMode;

@@ -84,24 +84,26 @@ macro_rules! protocols {
 protocols! {
     1 Bacnet bacnet "bacnet" [Udp] client [RESPONSE] server [NOTIFY]
         "BACnet/IP"
-        "BVLC at 0 (0x81, function); the NPDU at 4, or at 10 when forwarded. Behind its addresses: the APDU type, the \
-         service where notifications have one, and bit 0 (SRV) of SegmentACK and Abort; for a network message its \
-         type. The BVLC length does not count, because real devices get it wrong."
-        "Private transfers, secure BVLL, network messages about security. Controllers that look for others \
-         send Who-Is, so a server may show requests."
+        "BVLC at 0 (0x81, function); the NPDU at 4, or at 10 when forwarded. Behind its addresses: the \
+         APDU type, the service where notifications have one, and bit 0 (SRV) of SegmentACK and Abort; \
+         for a network message its type. The BVLC length does not count, because real devices get it \
+         wrong."
+        "Private transfers, secure BVLL, network messages about security. Controllers that look for \
+         others send Who-Is, so a server may show requests."
         "ASHRAE 135-2020 clauses 6 and 20, Annex J"
     2 Slmp slmp "slmp" [Tcp Udp] client [] server []
         "MELSEC communication (SLMP, MC protocol 3E and 4E, MELSOFT)"
-        "Subheader at 0: 50, 54, 57, 5A, 68 ask; with bit 0x80 set (D0, D4, D7, DA, E8) they answer. ASCII frames \
-         begin with 5000 or 5400, and D000 or D400. The length field must fit."
+        "Subheader at 0: 50, 54, 57, 5A, 68 ask; with bit 0x80 set (D0, D4, D7, DA, E8) they answer. \
+         ASCII frames begin with 5000 or 5400, and D000 or D400. The length field must fit."
         "1E frames: their first byte is a command of any value, and nothing else marks them."
         "Mitsubishi SH-080956ENG (SLMP reference), SH-080008 (MELSEC communication protocol)"
     3 Modbus modbus "modbus" [Tcp Udp] client [] server []
         "Modbus/TCP"
-        "MBAP at 0 (protocol 0, length), function at 7: bit 0x80 is an exception; otherwise length and byte \
-         count decide where a request and its response differ in them. UMAS (0x5A): 0xFE or 0xFD at 9 answers."
-        "Functions that echo: 5, 6, 8, 21, 22. Functions 1 and 2 where start address 0x03xx and a quantity \
-         of up to 2000 look like three bytes of answer. Functions of vendors."
+        "MBAP at 0 (protocol 0, length), function at 7: bit 0x80 is an exception; otherwise length and \
+         byte count decide where a request and its response differ in them. UMAS (0x5A): 0xFE or 0xFD at \
+         9 answers."
+        "Functions that echo: 5, 6, 8, 21, 22. Functions 1 and 2 where start address 0x03xx and a \
+         quantity of up to 2000 look like three bytes of answer. Functions of vendors."
         "Modbus Application Protocol 1.1b3; Kaspersky ICS CERT on UMAS"
     4 Dnp3 dnp3 "dnp3" [Tcp Udp] client [] server [NOTIFY]
         "DNP3"
@@ -111,17 +113,18 @@ protocols! {
         "IEEE 1815-2012 clauses 4, 8 and 9"
     5 Enip enip "enip" [Tcp Udp] client [] server []
         "EtherNet/IP explicit messages"
-        "Encapsulation command at 0: lists and RegisterSession by length and session, SendRRData and SendUnitData \
-         by bit 0x80 of the CIP service in item 0x00B2 or 0x00B1. A status at 8 other than 0 only answers."
+        "Encapsulation command at 0: lists and RegisterSession by length and session, SendRRData and \
+         SendUnitData by bit 0x80 of the CIP service in item 0x00B2 or 0x00B1. A status at 8 other than 0 \
+         only answers."
         "NOP, IndicateStatus and Cancel; more than four items. I/O on UDP 2222 has no direction."
         "ODVA CIP volume 2, chapter 2"
     6 S7 s7 "s7" [Tcp] client [] server [NOTIFY]
         "S7comm and S7comm-plus"
-        "TPKT at 0, COTP type at 5: E0 asks, D0 answers. S7comm (0x32 at 7): 1 at 8 asks, 2 and 3 answer, 7 by the \
-         high half of 22: 4 asks, 8 answers, 0 pushes. S7comm-plus (0x72 at 7): 31, 32, 33 at 11, or at 44 behind \
-         a digest."
-        "Disconnects, fragments that begin no message. A PLC asks for the blocks of a download itself: let the \
-         server send requests where it is programmed."
+        "TPKT at 0, COTP type at 5: E0 asks, D0 answers. S7comm (0x32 at 7): 1 at 8 asks, 2 and 3 answer, \
+         7 by the high half of 22: 4 asks, 8 answers, 0 pushes. S7comm-plus (0x72 at 7): 31, 32, 33 at \
+         11, or at 44 behind a digest."
+        "Disconnects, fragments that begin no message. A PLC asks for the blocks of a download itself: \
+         let the server send requests where it is programmed."
         "RFC 1006, ISO 8073; Wireshark packet-s7comm.c; Wiens s7comm-plus"
     7 Fins fins "fins" [Tcp Udp] client [] server []
         "Omron FINS"
@@ -131,13 +134,14 @@ protocols! {
         "Omron W342 (commands), W421 (FINS/TCP)"
     8 Iec104 iec104 "iec104" [Tcp] client [] server [NOTIFY]
         "IEC 60870-5-104"
-        "0x68 at 0; U-frames act or confirm; I-frames by type at 6 and cause at 8: 6 and 8 command, 7, 9, 10 and \
-         44-47 confirm, monitored types notify with 1-4, 11 and 12 and answer with 5 and 20-41."
+        "0x68 at 0; U-frames act or confirm; I-frames by type at 6 and cause at 8: 6 and 8 command, 7, 9, \
+         10 and 44-47 confirm, monitored types notify with 1-4, 11 and 12 and answer with 5 and 20-41."
         "S-frames, TESTFR, file transfer. The first other APDU counts, among three."
         "IEC 60870-5-101 clause 7.2, IEC 60870-5-104 clause 5"
     9 ProfinetCm profinet_cm "profinet-cm" [Udp] client [RESPONSE] server [REQUEST]
         "PROFINET context management (connectionless DCE/RPC)"
-        "Version 4 at 0, packet type at 1: 0, 1, 7, 8 are the caller's, 2-6, 9, 10 the callee's. Both sides call."
+        "Version 4 at 0, packet type at 1: 0, 1, 7, 8 are the caller's, 2-6, 9, 10 the callee's. Both \
+         sides call."
         ""
         "C706 chapter 12; IEC 61158-6-10"
     10 HartIp hart_ip "hart-ip" [Tcp Udp] client [] server [NOTIFY]
@@ -147,14 +151,14 @@ protocols! {
         "FieldComm Group HCF_SPEC-085"
     11 Ads ads "ads" [Tcp Udp] client [] server [NOTIFY]
         "Beckhoff ADS"
-        "TCP: AMS header at 6, bit 1 of the state flags at 24 answers, command 8 at 22 notifies. UDP discovery: 03 66 \
-         14 71 at 0, bit 0x80 at 11 answers."
+        "TCP: AMS header at 6, bit 1 of the state flags at 24 answers, command 8 at 22 notifies. UDP \
+         discovery: 03 66 14 71 at 0, bit 0x80 at 11 answers."
         "AMS/TCP commands of a local router."
         "Beckhoff Information System, ADS/AMS specification"
     12 KnxnetIp knxnet_ip "knxnet-ip" [Tcp Udp] client [RESPONSE NOTIFY] server [NOTIFY]
         "KNXnet/IP"
-        "06 10 at 0, service at 2; tunnelling and device management by the cEMI message code at 10. Routing notifies. \
-         Acknowledgements answer, and both sides send them."
+        "06 10 at 0, service at 2; tunnelling and device management by the cEMI message code at 10. \
+         Routing notifies. Acknowledgements answer, and both sides send them."
         "Disconnects, which either side may begin. Secure wrappers."
         "ISO 22510, EN 50090 (KNX 03_08)"
     13 SBus s_bus "s-bus" [Udp] client [] server []
@@ -169,13 +173,14 @@ protocols! {
         "JTEKT 2PORT-EFR manual, computer link"
     15 GeSrtp ge_srtp "ge-srtp" [Tcp] client [] server []
         "GE SRTP"
-        "Type at 0: 02 asks with C0 or 80 at 31, 03 answers with D4, 94 or D1; 56 bytes of zeros open, 01 at 0 \
-         accepts."
+        "Type at 0: 02 asks with C0 or 80 at 31, 03 answers with D4, 94 or D1; 56 bytes of zeros open, 01 \
+         at 0 accepts."
         "Type 08, and text that follows its header in a segment of its own."
         "Denton et al., DFRWS 2017; the dissector Palatis/packet-ge-srtp"
     16 C37118 c37_118 "c37-118" [Tcp Udp] client [] server [NOTIFY]
         "IEEE C37.118 synchrophasors"
-        "0xAA at 0, type in bits 4-6 of 1: 4 commands, 0 is data and notifies, 1, 2, 3 and 5 describe and answer."
+        "0xAA at 0, type in bits 4-6 of 1: 4 commands, 0 is data and notifies, 1, 2, 3 and 5 describe and \
+         answer."
         ""
         "IEEE C37.118.2-2011 clause 6"
     17 Ntp ntp "ntp" [Udp] client [] server [NOTIFY]
@@ -190,14 +195,14 @@ protocols! {
         "RFC 2131"
     19 Snmp snmp "snmp" [Udp] client [RESPONSE] server [NOTIFY]
         "SNMP"
-        "Tag of the PDU behind version and community, or in the plain scoped PDU of version 3: A0, A1, A3, A5 ask, A2 \
-         answers, A4, A6, A7 notify."
+        "Tag of the PDU behind version and community, or in the plain scoped PDU of version 3: A0, A1, \
+         A3, A5 ask, A2 answers, A4, A6, A7 notify."
         "Encrypted version 3. Reports (A8)."
         "RFC 1157, 3416, 3412"
     20 OpcUa opc_ua "opc-ua" [Tcp] client [] server [NOTIFY]
         "OPC UA binary"
-        "Type at 0: HEL and CLO ask, ACK and ERR answer, RHE notifies; OPN without a channel asks; MSG by the type \
-         of its body at 24."
+        "Type at 0: HEL and CLO ask, ACK and ERR answer, RHE notifies; OPN without a channel asks; MSG by \
+         the type of its body at 24."
         "OPN on an existing channel, encrypted messages, chunks behind the first."
         "OPC 10000-6, clauses 5.2.2 and 7.1"
 }

@@ -109,29 +109,36 @@ fn what_the_policy_does_not_use_is_undecidable() {
     }
 }
 
-#[test]
-fn nothing_panics() {
+/// Bytes of a sample with noise in them, which come further than noise alone, and now and then that.
+fn noisy(random: &mut impl FnMut() -> usize) -> Vec<u8> {
+    let sample = samples().nth(random() % (samples().count() * 5 / 4));
+    let noise = || (0..random() % 301).map(|_| random() as u8).collect();
+    let mut bytes: Vec<u8> = sample.map_or_else(noise, |sample| sample.bytes.to_vec());
+    for _ in 0..random() % 4 {
+        let at = random() % (bytes.len() + 1);
+        let noise = random() as u8;
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = noise;
+        }
+    }
+    bytes
+}
+
+fn randomness() -> impl FnMut() -> usize {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = || {
+    move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         (state >> 32) as usize
-    };
-    let samples: Vec<_> = samples().collect();
+    }
+}
+
+#[test]
+fn nothing_panics() {
+    let mut random = randomness();
     for _ in 0..20_000 {
-        // Bytes of a sample with noise in them come further than noise alone.
-        let mut bytes: Vec<u8> = match samples.get(random() % (2 * samples.len())) {
-            Some(sample) => sample.bytes.to_vec(),
-            None => (0..random() % 301).map(|_| random() as u8).collect(),
-        };
-        for _ in 0..random() % 4 {
-            let at = random() % (bytes.len() + 1);
-            let noise = random() as u8;
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte = noise;
-            }
-        }
+        let bytes = noisy(&mut random);
         let packet = Bytes(&bytes);
         let cut = random() % 400;
         for number in 0..=255 {
@@ -140,6 +147,32 @@ fn nothing_panics() {
                 {
                     let payload = Payload::new(&packet, start, end);
                     let _ = classify(&payload, transport as u8, number, ALL);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn more_bytes_never_change_a_decision_into_another() {
+    let mut random = randomness();
+    for _ in 0..2_000 {
+        let bytes = noisy(&mut random);
+        let packet = Bytes(&bytes);
+        for about in PROTOCOLS {
+            for transport in about.transports {
+                let mut decided = Class::Undecidable;
+                for length in 0..=bytes.len() {
+                    let payload = Payload::new(&packet, 0, length);
+                    let class = classify(&payload, *transport as u8, about.protocol as u8, ALL);
+                    if class != Class::Undecidable {
+                        assert!(
+                            decided == Class::Undecidable || decided == class,
+                            "{}: {bytes:02x?}",
+                            about.name
+                        );
+                        decided = class;
+                    }
                 }
             }
         }

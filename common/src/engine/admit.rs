@@ -12,7 +12,7 @@ use crate::abi::{
 };
 use crate::direction::{Class, Classes, Payload, classify};
 use crate::reason::{Orientation, Reason};
-use crate::wire::{Address, Headers, Packet};
+use crate::wire::{Address, FIRST_FRAGMENT, Headers, Packet};
 
 /// The decision on a flow that some rule matches; `None` where none does.
 ///
@@ -55,6 +55,16 @@ const fn may(classes: u8, class: Class) -> bool {
     matches!(class, Class::Undecidable) || Classes(classes).holds(class)
 }
 
+/// Whether a first fragment is too short to show what its message is. Stacks fill their fragments: one that does
+/// not hides something.
+#[inline(always)]
+const fn hides(headers: &Headers, row: &RuleRow) -> bool {
+    const ENOUGH: u32 = 128;
+    headers.fragment == FIRST_FRAGMENT
+        && row.protocol != 0
+        && headers.end.wrapping_sub(headers.payload) < ENOUGH
+}
+
 #[inline(always)]
 fn question<P: Packet, T: Tables>(
     packet: &P,
@@ -71,7 +81,9 @@ fn question<P: Packet, T: Tables>(
     if row.flags & RULE_CLIENT_MAC != 0 && !mac_fits(packet, tables, headers) {
         return Reason::MacMismatch;
     }
-    if row.flags & RULE_GROUP_CLIENT != 0 && is_group(tables, headers.family, &headers.source) {
+    if row.flags & RULE_GROUP_CLIENT != 0 && is_group(tables, headers.family, &headers.source)
+        || hides(headers, row)
+    {
         return Reason::Malformed;
     }
     if !may(row.client_may, class) {
@@ -98,6 +110,9 @@ fn answer<P: Packet, T: Tables>(
     }
     if row.flags & RULE_SERVER_MAC != 0 && !mac_fits(packet, tables, headers) {
         return Reason::MacMismatch;
+    }
+    if hides(headers, row) {
+        return Reason::Malformed;
     }
     if headers.opens_as_server() || row.flags & RULE_ONE_WAY != 0 || !may(row.server_may, class) {
         return Reason::ReversedDirection;
