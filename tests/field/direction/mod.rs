@@ -6,6 +6,7 @@
 mod bacnet;
 mod broadcast;
 mod classes;
+mod grace;
 mod slmp;
 mod synthetic;
 mod tcp;
