@@ -3,7 +3,7 @@
 use banchi_common::reason::Reason;
 use banchi_tests::packet::{Packet, ethertype};
 
-use crate::site::{Site, case, drops, forward, survives};
+use crate::site::{Site, case, crosses, drops, forward, survives};
 
 const POLICY: &str = "
 services: { modbus: { transport: tcp, port: 502 } }
@@ -117,5 +117,45 @@ fn interfaces() {
             open().cut(30),
             drops(Reason::UnlistedVlan),
         ),
+    ]);
+}
+
+#[test]
+fn what_a_conduit_lets_cross_below_ip() {
+    let site = Site::plant(
+        "
+services: { modbus: { transport: tcp, port: 502 } }
+conduits:
+  - { between: [control, line-a], ethertypes: [profinet, \"0x8137\", bacnet-ethernet, llc-0xf0],
+      allow: [{ name: modbus, client: scada, server: plc, service: modbus }] }
+  - { name: goose-down, from: control, to: line-b, ethertypes: [goose] }
+",
+    );
+    let frame = |kind| Packet::ethernet(kind, &[0; 46]);
+    let unlisted = || drops(Reason::UnlistedEthertype).no_conduit();
+    site.check([
+        case("PROFINET, one way", "control", frame(ethertype::PROFINET), crosses("control-line-a")),
+        case("PROFINET, the other way", "line-a", frame(ethertype::PROFINET), crosses("control-line-a")),
+        case("PROFINET from a zone that is no end", "line-b", frame(ethertype::PROFINET), unlisted()),
+        case(
+            "PROFINET with a priority tag",
+            "control",
+            frame(ethertype::PROFINET).vlan(0),
+            crosses("control-line-a"),
+        ),
+        case("an EtherType by number", "line-a", frame(0x8137), crosses("control-line-a")),
+        case("the number beside it", "line-a", frame(0x8138), unlisted()),
+        case("GOOSE, the way that is listed", "control", frame(ethertype::GOOSE), crosses("goose-down")),
+        case("GOOSE, the way back", "line-b", frame(ethertype::GOOSE), unlisted()),
+        case("BACnet over LLC", "control", Packet::llc(&[0x82, 0x82, 3, 1]), crosses("control-line-a")),
+        case("a SAP by number", "line-a", Packet::llc(&[0xf0, 0xf0, 3]), crosses("control-line-a")),
+        case("another SAP", "line-a", Packet::llc(&[0xe0, 0xe0, 3]), unlisted()),
+        case(
+            "a SAP is no EtherType: 0x0082 is a length",
+            "control",
+            Packet::ethernet(0x0082, &[0x10, 0x10, 3]),
+            unlisted(),
+        ),
+        case("LLC without a SAP", "control", Packet::ethernet(0, &[]).unpadded(), unlisted()),
     ]);
 }

@@ -193,6 +193,11 @@ pub(crate) fn related() -> Want {
     want(Reason::Related, Verdict::Pass)
 }
 
+/// A conduit lets its protocol cross.
+pub(crate) fn crosses(conduit: &'static str) -> Want {
+    want(Reason::ListedEthertype, Verdict::Pass).conduit(conduit).no_rule()
+}
+
 /// It is dropped.
 pub(crate) fn drops(reason: Reason) -> Want {
     want(reason, Verdict::Drop)
