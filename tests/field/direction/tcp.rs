@@ -21,16 +21,19 @@ assets:
 services:
   telecontrol: { transport: tcp, port: 2404, direction: iec104 }
   tags:        { transport: tcp, port: 44818, direction: enip }
+  registers:   { transport: tcp, port: 502, direction: modbus }
 conduits:
   - between: [control, line-a]
     allow:
-      - { client: scada, server: plcs, service: [telecontrol, tags] }
+      - { client: scada, server: plcs, service: [telecontrol, tags, registers] }
 ";
 
 /// IEC 104.
 const TELECONTROL: u16 = 2404;
 /// EtherNet/IP.
 const TAGS: u16 = 44818;
+/// Modbus/TCP.
+const REGISTERS: u16 = 502;
 
 #[test]
 fn iec104_stations_report_by_themselves_but_neither_open_nor_command() -> Result<()> {
@@ -90,14 +93,28 @@ fn enip_tags_are_read_and_written_by_the_client_alone() -> Result<()> {
     let (scada, plc) = (lab.host("scada"), lab.host("plc-2"));
     let server = plc.ipv4().to_string();
     let _server = peers::enip_server(plc, &server)?;
-    let work = || all_good(peers::enip_client(scada, &server, COUNT)?, COUNT);
+    polled(&lab, plc, TAGS, || all_good(peers::enip_client(scada, &server, COUNT)?, COUNT))
+}
+
+#[test]
+fn modbus_registers_are_read_and_written_by_the_client_alone() -> Result<()> {
+    let lab = Lab::new(Gateway::Routes, &plant::zones())?;
+    let (scada, plc) = (lab.host("scada"), lab.host("plc-2"));
+    let server = plc.ipv4().to_string();
+    let _server = peers::modbus_server(plc, &server)?;
+    // An answer to a write is the same as its question: it does not show what it is.
+    polled(&lab, plc, REGISTERS, || all_good(peers::modbus_client(scada, &server, COUNT)?, COUNT))
+}
+
+/// A server that only answers: `work` works, and the server opens no connection.
+fn polled(lab: &Lab, server: &Host, port: u16, work: impl Fn() -> Result<()>) -> Result<()> {
     work()?;
-    let knock = Knock::new(&lab, Ipv4Addr::new(10, 20, 0, 250))?;
-    let mut watched = Watched::start(&lab, POLICY, knock)?;
+    let knock = Knock::new(lab, Ipv4Addr::new(10, 20, 0, 250))?;
+    let mut watched = Watched::start(lab, POLICY, knock)?;
     watched.in_both_modes(|watched| {
-        watched.allows("writing and reading a tag", work)?;
-        opens(watched, plc, scada, TAGS)?;
-        watched.allows("the same after the attack", work)
+        watched.allows("polling", &work)?;
+        opens(watched, server, lab.host("scada"), port)?;
+        watched.allows("polling after the attack", &work)
     })?;
     watched.stop()
 }
