@@ -1,7 +1,7 @@
 //! Who asks and who answers, told from the application layer and from timing, with real stacks where there are any.
 //!
-//! Each test plays what its policy allows three times: without an agent, in alert and in enforce; so a failure tells
-//! at once whether the stacks, the lab or banchi is to blame. The deviations come in both modes.
+//! Where stacks or scripts talk to each other, they do so without an agent first, then in alert and in enforce: a
+//! failure tells at once whether they, the lab or banchi is to blame. The deviations come in both modes.
 
 mod bacnet;
 mod broadcast;
