@@ -91,14 +91,11 @@ impl<'lab> Agent<'lab> {
         std::fs::write(&file, policy)?;
         let socket = socket(lab);
         let mut command = Command::new(binary()?);
-        command
-            .arg("run")
-            .arg("--policy")
-            .arg(&file)
-            .arg("--socket")
-            .arg(&socket)
-            .args(["--grace", "0s"])
-            .args(arguments);
+        command.arg("run").arg("--policy").arg(&file).arg("--socket").arg(&socket).args(arguments);
+        // Tests want what holds after the start, unless they are about the start.
+        if !arguments.contains(&"--grace") {
+            command.args(["--grace", "0s"]);
+        }
         let process = lab.gateway().spawn(command)?;
         process.wait_stderr(|line| line.starts_with("banchi: ready"), START)?;
         Ok(Self { process, lab, socket })

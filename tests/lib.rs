@@ -5,7 +5,7 @@
 //! - [`packet`] builds frames byte by byte, correct ones and wrong ones.
 //! - [`plant`] is the plant that the demo and most tests take place in.
 //! - [`traffic`] speaks the four port idioms with plain sockets.
-//! - [`peers`] runs real protocol stacks (pymodbus, bacpypes3) as clients and servers.
+//! - [`peers`] runs real protocol stacks (pymodbus, bacpypes3, c104, ...) as clients and servers.
 //! - [`agent`] runs the agent, [`scenarios`] says what should happen, and [`stage`] lets it happen and watches.
 //!
 //! Everything that waits waits for an event and has a deadline; nothing here sleeps for a fixed time.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::lab::{DEADLINE, Namespace, Process};
+use crate::lab::{DEADLINE, Host, Namespace, Process};
 
 /// One request and its answer, as a client script reports it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -24,6 +24,59 @@ pub struct Exchange {
     pub error: Option<String>,
     /// How long it took, in milliseconds.
     pub ms: f64,
+}
+
+/// A peer that does something when it is told to, as the script's own help says.
+#[derive(Debug)]
+pub struct Peer {
+    process: Process,
+}
+
+impl Peer {
+    /// Starts a script of `peers/` that takes commands; it is ready when this returns.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn new(host: &Namespace, script: &str, arguments: &[&str]) -> Result<Self> {
+        let process = host.spawn_listening(command(script, arguments)?)?;
+        process.wait_stdout(is_ready, DEADLINE)?;
+        Ok(Self { process })
+    }
+
+    /// Has it do something, and returns what came of that.
+    ///
+    /// # Errors
+    /// If it is not done in time.
+    pub fn tell(&self, command: &str) -> Result<Exchange> {
+        let from = self.lines();
+        self.process.tell(command)?;
+        let (_, line) =
+            self.process.wait_stdout_from(from, |line| line.contains(r#""exchange": "#), DEADLINE)?;
+        serde_json::from_str(&line).with_context(|| format!("a peer printed {line:?}"))
+    }
+
+    /// Has it do something that has to succeed.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn succeed(&self, command: &str) -> Result<serde_json::Value> {
+        let exchange = self.tell(command)?;
+        ensure!(exchange.ok, "{command}: {exchange:?}");
+        Ok(exchange.value.unwrap_or_default())
+    }
+
+    /// How many lines it has printed: a number for [`wait_from`](Self::wait_from).
+    pub fn lines(&self) -> usize {
+        self.process.stdout().len()
+    }
+
+    /// Waits for a line at or after number `from` that contains `text`.
+    ///
+    /// # Errors
+    /// If it does not come in time.
+    pub fn wait_from(&self, from: usize, text: &str) -> Result<()> {
+        self.process.wait_stdout_from(from, |line| line.contains(text), DEADLINE).map(|_| ())
+    }
 }
 
 /// A Modbus/TCP server (pymodbus) on port 502, which listens when this returns.
@@ -57,6 +110,49 @@ pub fn bacnet_device(host: &Namespace, address: &str) -> Result<Process> {
 pub fn bacnet_client(host: &Namespace, address: &str, device: &str, count: u32) -> Result<Process> {
     let count = count.to_string();
     start(host, "bacnet_client.py", &["--address", address, "--device", device, "--count", &count])
+}
+
+/// A BACnet/IP station (bacpypes3) on UDP 47808 that answers and asks, with so many analog values; see
+/// `bacnet_station.py` for its commands.
+///
+/// # Errors
+/// If it does not start.
+pub fn bacnet_station(host: &Host, instance: u32, objects: u32) -> Result<Peer> {
+    let (address, instance, objects) = (host.ipv4_with_prefix(), instance.to_string(), objects.to_string());
+    let arguments = ["--address", &address, "--instance", &instance, "--objects", &objects];
+    Peer::new(host, "bacnet_station.py", &arguments)
+}
+
+/// An IEC 104 controlled station (c104) on TCP 2404, which listens when this returns.
+///
+/// # Errors
+/// If it does not start.
+pub fn iec104_station(host: &Host) -> Result<Peer> {
+    Peer::new(host, "iec104_station.py", &["--listen", &host.ipv4().to_string()])
+}
+
+/// An IEC 104 controlling station (c104); its first interrogation is answered when this returns.
+///
+/// # Errors
+/// If it does not start, or gets no answer.
+pub fn iec104_master(host: &Namespace, server: &str) -> Result<Peer> {
+    Peer::new(host, "iec104_master.py", &["--server", server])
+}
+
+/// An EtherNet/IP server (cpppo) on TCP 44818, which listens when this returns.
+///
+/// # Errors
+/// If it does not start.
+pub fn enip_server(host: &Namespace, listen: &str) -> Result<Process> {
+    server(host, "enip_server.py", &["--listen", listen])
+}
+
+/// An EtherNet/IP client (pylogix) that does `count` exchanges; collect them with [`exchanges`].
+///
+/// # Errors
+/// If it does not start.
+pub fn enip_client(host: &Namespace, server: &str, count: u32) -> Result<Process> {
+    start(host, "enip_client.py", &["--server", server, "--count", &count.to_string()])
 }
 
 /// Waits for a client's end and returns its exchanges, good and bad.
@@ -97,17 +193,29 @@ pub fn python() -> Result<PathBuf> {
     Ok(environment.join("bin/python"))
 }
 
-fn start(host: &Namespace, script: &str, arguments: &[&str]) -> Result<Process> {
+/// Starts a script of `peers/` that ends by itself.
+///
+/// # Errors
+/// If it does not start.
+pub fn start(host: &Namespace, script: &str, arguments: &[&str]) -> Result<Process> {
+    host.spawn(command(script, arguments)?)
+}
+
+fn server(host: &Namespace, script: &str, arguments: &[&str]) -> Result<Process> {
+    let process = start(host, script, arguments)?;
+    process.wait_stdout(is_ready, DEADLINE)?;
+    Ok(process)
+}
+
+fn command(script: &str, arguments: &[&str]) -> Result<Command> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let mut command = Command::new(python()?);
     command.arg(scripts.join(script)).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
     // The stacks are those of the venv and nothing from the user's own Python.
     command.env_remove("PYTHONPATH").env("PYTHONNOUSERSITE", OsString::from("1"));
-    host.spawn(command)
+    Ok(command)
 }
 
-fn server(host: &Namespace, script: &str, arguments: &[&str]) -> Result<Process> {
-    let process = start(host, script, arguments)?;
-    process.wait_stdout(|line| line.contains(r#""ready": true"#), DEADLINE)?;
-    Ok(process)
+fn is_ready(line: &str) -> bool {
+    line.contains(r#""ready": true"#)
 }

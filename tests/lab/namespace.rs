@@ -58,6 +58,14 @@ impl Namespace {
         self.run(|| Process::spawn(command))
     }
 
+    /// The same for a command that is to be told what to do, by [`Process::tell`].
+    ///
+    /// # Errors
+    /// If the program cannot be started.
+    pub fn spawn_listening(&self, command: Command) -> Result<Process> {
+        self.run(|| Process::spawn_listening(command))
+    }
+
     /// Runs a command to its end and returns what it printed.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! A child process whose output can be waited for.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 pub struct Process {
     child: Child,
     line: String,
+    stdin: Option<ChildStdin>,
     stdout: Stream,
     stderr: Stream,
 }
@@ -55,13 +56,35 @@ impl Process {
     ///
     /// # Errors
     /// If the program cannot be started.
-    pub fn spawn(mut command: Command) -> Result<Self> {
+    pub fn spawn(command: Command) -> Result<Self> {
+        Self::spawn_with(command, Stdio::null())
+    }
+
+    /// The same for one that takes commands: see [`tell`](Self::tell).
+    ///
+    /// # Errors
+    /// If the program cannot be started.
+    pub fn spawn_listening(command: Command) -> Result<Self> {
+        Self::spawn_with(command, Stdio::piped())
+    }
+
+    fn spawn_with(mut command: Command, stdin: Stdio) -> Result<Self> {
         let line = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {line}"))?;
+        let stdin = child.stdin.take();
         let stdout = Stream::of(child.stdout.take());
         let stderr = Stream::of(child.stderr.take());
-        Ok(Self { child, line, stdout, stderr })
+        Ok(Self { child, line, stdin, stdout, stderr })
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// If it takes none, or no more.
+    pub fn tell(&self, command: &str) -> Result<()> {
+        let mut stdin = self.stdin.as_ref().with_context(|| format!("{} takes no commands", self.line))?;
+        writeln!(stdin, "{command}").with_context(|| format!("telling {}: {command}", self.line))
     }
 
     /// Its process id.

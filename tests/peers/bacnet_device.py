@@ -3,8 +3,6 @@
 import argparse
 import asyncio
 
-from bacpypes3.local.analog import AnalogValueObject
-
 import bacnet
 import report
 
@@ -16,18 +14,8 @@ async def main():
     args = parser.parse_args()
 
     app = bacnet.application(args.address, args.instance, "controller")
-    temperature = AnalogValueObject(
-        objectIdentifier=("analog-value", 1),
-        objectName="temperature",
-        presentValue=21.5,
-        statusFlags=[0, 0, 0, 0],
-        eventState="normal",
-        outOfService=False,
-        units="degreesCelsius",
-    )
-    app.add_object(temperature)
-    # The sockets are opened by tasks that the constructor started.
-    await asyncio.gather(*app.normal.server._transport_tasks)
+    app.add_object(bacnet.temperature())
+    await bacnet.listening(app)
     report.ready(address=args.address, instance=args.instance)
     await asyncio.Event().wait()
 

@@ -4,12 +4,16 @@ import json
 import time
 
 
+def line(**details):
+    """Tells that something happened."""
+    print(json.dumps(details), flush=True)
+
+
 def ready(**details):
     """Tells that the peer listens."""
-    print(json.dumps({"ready": True, **details}), flush=True)
+    line(ready=True, **details)
 
 
 def exchange(number, started, **outcome):
     """Tells how exchange `number` went; `started` is from time.monotonic()."""
-    ms = round((time.monotonic() - started) * 1000, 1)
-    print(json.dumps({"exchange": number, **outcome, "ms": ms}), flush=True)
+    line(exchange=number, **outcome, ms=round((time.monotonic() - started) * 1000, 1))
