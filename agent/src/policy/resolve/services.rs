@@ -200,10 +200,11 @@ fn classes(
             })
         })
     };
-    (
-        listed(&service.client_may, client).with(Classes::REQUEST),
-        listed(&service.server_may, server).with(Classes::RESPONSE),
-    )
+    let client = listed(&service.client_may, client).with(Classes::REQUEST);
+    let server = listed(&service.server_may, server).with(Classes::RESPONSE);
+    // Who is asked may answer.
+    let answers = if server.holds(Class::Request) { Classes::RESPONSE } else { Classes::NONE };
+    (client.with(answers), server)
 }
 
 /// Keys that have no meaning for a transport.

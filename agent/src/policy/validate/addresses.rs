@@ -21,7 +21,7 @@ pub(super) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
             continue;
         };
         for (addresses, span) in asset.addresses.iter().zip(&site.addresses) {
-            if !is_group(addresses) {
+            if !is_destination(&resolved.policy, addresses) {
                 inside(asset, addresses, *span, claim, &claims, diagnostics);
             }
         }
@@ -195,7 +195,7 @@ fn shared(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     }
     for (address, owners) in &mut hosts {
         owners.sort_by_key(|(_, _, span)| *span);
-        let group = is_group(&Addresses::Host(*address));
+        let group = resolved.policy.is_group(*address);
         let Some(((first, first_site, first_span), others)) = owners.split_first() else { continue };
         let mut known = first.mac.zip(first_site.mac).map(|mac| (mac, first));
         for (other, site, span) in others {
