@@ -7,6 +7,7 @@ use std::fmt;
 pub(crate) struct Report {
     suites: Vec<Suite>,
     failures: Vec<String>,
+    skipped: Vec<String>,
     current: String,
 }
 
@@ -33,6 +34,8 @@ impl Report {
             };
             let (passed, failed, ignored) = (count("passed"), count("failed"), count("ignored"));
             self.suites.push(Suite { name: self.current.clone(), passed, failed, ignored });
+        } else if let Some(what) = line.strip_prefix("NOT RUN: ") {
+            self.skipped.push(format!("{what} ({})", self.current));
         } else if let Some(test) = line.strip_prefix("test ").and_then(|test| test.strip_suffix("... FAILED"))
         {
             self.failures.push(format!("{} ({})", test.trim(), self.current));
@@ -60,6 +63,9 @@ impl fmt::Display for Report {
         }
         for failure in &self.failures {
             writeln!(formatter, "    FAILED: {failure}")?;
+        }
+        for skipped in &self.skipped {
+            writeln!(formatter, "    NOT RUN: {skipped}")?;
         }
         let sum = |count: fn(&Suite) -> u32| self.suites.iter().map(count).sum::<u32>();
         let (failed, ignored) = (sum(|suite| suite.failed), sum(|suite| suite.ignored));
@@ -90,6 +96,16 @@ mod tests {
         assert!(
             !report("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out").success()
         );
+    }
+
+    #[test]
+    fn what_did_not_run_is_in_the_summary() {
+        let text = "Running captures/main.rs (target/debug/deps/captures-0123)\n\
+                    NOT RUN: no captures\n\
+                    test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        let report = report(text);
+        assert!(report.success());
+        assert!(report.to_string().contains("NOT RUN: no captures (captures: captures/main.rs)"), "{report}");
     }
 
     #[test]
