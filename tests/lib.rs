@@ -3,6 +3,7 @@
 //! - [`lab`] builds a plant out of network namespaces: a gateway, zones, hosts; gone again when it is dropped.
 //! - [`oracle`] says what a policy means, by walking it; everything fast is held against it.
 //! - [`packet`] builds frames byte by byte, correct ones and wrong ones.
+//! - [`pcap`] reads captures.
 //! - [`plant`] is the plant that the demo and most tests take place in.
 //! - [`traffic`] speaks the four port idioms with plain sockets.
 //! - [`peers`] runs real protocol stacks (pymodbus, bacpypes3, c104, ...) as clients and servers.
@@ -22,6 +23,7 @@ mod endpoint;
 pub mod lab;
 pub mod oracle;
 pub mod packet;
+pub mod pcap;
 pub mod peers;
 pub mod plant;
 pub mod protocols;

@@ -38,6 +38,7 @@ pub(crate) const TESTS: &[Package] = &[
     package("iproute2", "ip: namespaces and links of the lab"),
     package("ethtool", "turns off checksum offload, which a redirect does not undo"),
     package("util-linux", "unshare, mount"),
+    package("tshark", "says of real captures who asks, to compare with"),
     package("python3", "real protocol stacks to test against"),
     package("python3-venv", "real protocol stacks to test against"),
 ];
