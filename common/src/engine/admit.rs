@@ -42,7 +42,8 @@ pub(super) fn admit<P: Packet, T: Tables>(
         return None;
     }
     let row = tables.rule(matched.back)?;
-    if protocol != row.protocol {
+    // Two services that name the byte themselves may name different ones.
+    if protocol != row.protocol || protocol == CUSTOM {
         class = class_of(packet, tables, headers, row);
     }
     let reason = answer(packet, tables, headers, zone, matched, row, class);
