@@ -12,7 +12,7 @@ use crate::abi::{
 };
 use crate::direction::{Class, Classes, Payload, classify};
 use crate::reason::{Orientation, Reason};
-use crate::wire::{Address, Headers, Packet};
+use crate::wire::{Address, Headers, OFFSET_MASK, Packet};
 
 /// The decision on a flow that some rule matches; `None` where none does.
 ///
@@ -128,7 +128,12 @@ fn class_of<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, row
     if row.protocol != CUSTOM {
         return classify(&payload, row.transport, row.protocol, protocols);
     }
-    match payload.u8(usize::from(row.at)) {
+    let at = usize::from(row.at);
+    // No frame is that long, and the verifier follows a reader no further.
+    if at > OFFSET_MASK {
+        return Class::Undecidable;
+    }
+    match payload.u8(at) {
         Some(byte) if protocols & 1 != 0 && byte & row.mask == row.request => Class::Request,
         Some(byte) if protocols & 1 != 0 && byte & row.mask == row.response => Class::Response,
         _ => Class::Undecidable,
