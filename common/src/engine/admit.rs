@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use super::conversation::{Ends, is_within};
+use super::conversation::{ANYBODY, Ends, is_within};
 use super::decide::{Decision, mac_fits};
 use super::lookup::Matched;
 use super::tables::Tables;
@@ -180,7 +180,7 @@ fn note<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &RuleR
         server_port: headers.destination_port,
     };
     if row.flags & RULE_GROUP_SERVER != 0 && is_group(tables, headers.family, &headers.destination) {
-        ends.server = Address { hi: 0, lo: 0 };
+        ends.server = ANYBODY;
     } else if matched.place != 0 && row.flags & (RULE_REPLY_FROM | RULE_GROUP_CLIENT) == 0 {
         return;
     }
@@ -220,7 +220,7 @@ fn is_asked<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &R
     if row.flags & RULE_GROUP_SERVER == 0 {
         return false;
     }
-    ends.server = Address { hi: 0, lo: 0 };
+    ends.server = ANYBODY;
     let place = ends.place(tables);
     is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns)
 }
@@ -230,7 +230,7 @@ impl Ends {
     #[inline(always)]
     fn as_noted(mut self, flags: u16) -> Self {
         if flags & RULE_GROUP_CLIENT != 0 {
-            self.client = Address { hi: 0, lo: 0 };
+            self.client = ANYBODY;
         }
         if flags & RULE_REPLY_FROM != 0 {
             self.server_port = 0;
