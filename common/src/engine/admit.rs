@@ -72,7 +72,9 @@ fn question<P: Packet, T: Tables>(
     if row.flags & RULE_CLIENT_MAC != 0 && !mac_fits(packet, tables, headers) {
         return Reason::MacMismatch;
     }
-    if row.flags & RULE_GROUP_CLIENT != 0 && is_group(tables, headers.family, &headers.source) {
+    if is_of_many(headers.family, &headers.source)
+        || row.flags & RULE_GROUP_CLIENT != 0 && is_group(tables, headers.family, &headers.source)
+    {
         return Reason::Malformed;
     }
     if !may(row.client_may, class) {
@@ -237,6 +239,13 @@ impl Ends {
         }
         self
     }
+}
+
+/// Multicast, or 255.255.255.255: also within a prefix that lets every host ask. Which other addresses are of many
+/// hangs on the networks of the plant, and [`is_group`] knows those that the policy names.
+#[inline(always)]
+const fn is_of_many(family: u8, address: &Address) -> bool {
+    if family == 4 { address.lo >> 28 == 0xe || address.lo == 0xffff_ffff } else { address.hi >> 56 == 0xff }
 }
 
 #[inline(always)]
