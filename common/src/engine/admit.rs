@@ -7,8 +7,8 @@ use super::decide::{Decision, mac_fits};
 use super::lookup::Matched;
 use super::tables::Tables;
 use crate::abi::{
-    CUSTOM, Feature, NODE_GROUP, RULE_ANSWERS_ONLY, RULE_CLIENT_MAC, RULE_GROUP_CLIENT, RULE_GROUP_SERVER,
-    RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
+    CUSTOM, Feature, NODE_GROUP, RULE_ANSWERS_ONLY, RULE_ANY_CLIENT, RULE_CLIENT_MAC, RULE_GROUP_CLIENT,
+    RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
 };
 use crate::direction::{Class, Classes, Payload, classify};
 use crate::reason::{Orientation, Reason};
@@ -150,7 +150,7 @@ fn slot<'t, T: Tables>(
     row: &RuleRow,
     low_asks: bool,
 ) -> Option<&'t Cell<u64>> {
-    if matched.place == 0 || row.flags & (RULE_REPLY_FROM | RULE_GROUP_CLIENT) != 0 {
+    if matched.place == 0 || row.flags & (RULE_REPLY_FROM | RULE_ANY_CLIENT) != 0 {
         return None;
     }
     let [low, high] = tables.asked(matched.place - 1)?;
@@ -183,7 +183,7 @@ fn note<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &RuleR
     };
     if row.flags & RULE_GROUP_SERVER != 0 && is_group(tables, headers.family, &headers.destination) {
         ends.server = ANYBODY;
-    } else if matched.place != 0 && row.flags & (RULE_REPLY_FROM | RULE_GROUP_CLIENT) == 0 {
+    } else if matched.place != 0 && row.flags & (RULE_REPLY_FROM | RULE_ANY_CLIENT) == 0 {
         return;
     }
     let place = ends.as_noted(row.flags).place(tables);
@@ -231,7 +231,7 @@ impl Ends {
     /// Without what may differ between question and answer.
     #[inline(always)]
     fn as_noted(mut self, flags: u16) -> Self {
-        if flags & RULE_GROUP_CLIENT != 0 {
+        if flags & RULE_ANY_CLIENT != 0 {
             self.client = ANYBODY;
         }
         if flags & RULE_REPLY_FROM != 0 {
