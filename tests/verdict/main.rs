@@ -18,8 +18,10 @@
 
 mod address;
 mod arp;
+mod attack;
 mod counter;
 mod deviation;
+mod direction;
 mod ethernet;
 mod event;
 mod fragment;
@@ -42,3 +44,4 @@ mod tcp;
 mod truncation;
 mod udp;
 mod vlan;
+mod window;
