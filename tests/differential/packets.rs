@@ -14,13 +14,15 @@ use super::policies::{INTERFACES, bound_mac};
 
 /// An endless row of packets for one policy.
 pub(crate) struct Packets<'p> {
-    policy: &'p Policy,
-    rng: Rng,
+    pub(super) policy: &'p Policy,
+    pub(super) rng: Rng,
     addresses: Vec<IpAddr>,
     ports: Vec<u16>,
     /// Interface and tags of each zone.
     slots: Vec<Vec<(&'static str, Vec<u16>)>>,
     next_id: u16,
+    /// Time of the last packet of the last case.
+    pub(super) now: u64,
 }
 
 /// First and last address.
@@ -86,7 +88,7 @@ impl<'p> Packets<'p> {
                     _ => Vec::new(),
                 },
             ];
-            for range in sets.iter().flatten() {
+            for range in sets.iter().flatten().chain(&service.reply_from) {
                 ports.extend([
                     range.first,
                     range.last,
@@ -107,22 +109,22 @@ impl<'p> Packets<'p> {
             let names = zone.interfaces.iter().map(|name| static_name(name));
             names.flat_map(|name| vlans.iter().map(move |vlan| (name, of(vlan)))).collect()
         });
-        Self { policy, rng, addresses, ports, slots: slots.collect(), next_id: 0 }
+        Self { policy, rng, addresses, ports, slots: slots.collect(), next_id: 0, now: 0 }
     }
 
-    fn chance(&mut self, percent: u8) -> bool {
+    pub(super) fn chance(&mut self, percent: u8) -> bool {
         self.rng.u8(0..100) < percent
     }
 
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.rng.usize(0..list.len())]
     }
 
-    fn port(&mut self) -> u16 {
+    pub(super) fn port(&mut self) -> u16 {
         if self.chance(5) { self.rng.u16(..) } else { self.ports[self.rng.usize(0..self.ports.len())] }
     }
 
-    fn address_like(&mut self, other: IpAddr) -> IpAddr {
+    pub(super) fn address_like(&mut self, other: IpAddr) -> IpAddr {
         for _ in 0..16 {
             let found = self.addresses[self.rng.usize(0..self.addresses.len())];
             if found.is_ipv4() == other.is_ipv4() {
@@ -132,7 +134,7 @@ impl<'p> Packets<'p> {
         other
     }
 
-    fn slot(&mut self, zone: usize) -> (&'static str, Vec<u16>) {
+    pub(super) fn slot(&mut self, zone: usize) -> (&'static str, Vec<u16>) {
         let slots = &self.slots[zone];
         if slots.is_empty() { self.any_slot() } else { slots[self.rng.usize(0..slots.len())].clone() }
     }
@@ -146,7 +148,7 @@ impl<'p> Packets<'p> {
         (self.pick(&INTERFACES), vids)
     }
 
-    fn member(&mut self, assets: &[usize]) -> IpAddr {
+    pub(super) fn member(&mut self, assets: &[usize]) -> IpAddr {
         let asset = self.pick(assets);
         let addresses = &self.policy.assets[asset].addresses;
         let (first, last) = span(&addresses[self.rng.usize(0..addresses.len())]);
@@ -161,13 +163,13 @@ impl<'p> Packets<'p> {
         address(first.is_ipv6(), bits)
     }
 
-    fn in_ranges(&mut self, ranges: &[PortRange]) -> u16 {
+    pub(super) fn in_ranges(&mut self, ranges: &[PortRange]) -> u16 {
         let range = self.pick(ranges);
         self.rng.u16(range.first..=range.last)
     }
 
     /// A client's and a server's port that fit.
-    fn fitting_ports(&mut self, service: &Service, server: IpAddr) -> (u16, u16) {
+    pub(super) fn fitting_ports(&mut self, service: &Service, server: IpAddr) -> (u16, u16) {
         let port = match &service.port {
             ServerPort::Any => self.port(),
             ServerPort::Set(ranges) => self.in_ranges(ranges),
@@ -189,7 +191,7 @@ impl<'p> Packets<'p> {
         (source, port)
     }
 
-    fn flow(&mut self, transport: Transport, from: u16, to: u16, forward: bool) -> Flow {
+    pub(super) fn flow(&mut self, transport: Transport, from: u16, to: u16, forward: bool) -> Flow {
         match transport {
             Transport::Tcp => {
                 let usual = if forward { flags::SYN } else { flags::SYN | flags::ACK };
@@ -204,7 +206,7 @@ impl<'p> Packets<'p> {
         }
     }
 
-    fn mac_of(&mut self, source: IpAddr) -> [u8; 6] {
+    pub(super) fn mac_of(&mut self, source: IpAddr) -> [u8; 6] {
         let bound = self.policy.assets.iter().any(|asset| {
             asset.mac.is_some()
                 && matches!(asset.addresses.as_slice(), [Addresses::Host(host)] if *host == source)
@@ -212,20 +214,21 @@ impl<'p> Packets<'p> {
         if bound { bound_mac(source) } else { Mac::of(source).0 }
     }
 
-    /// The next packet.
-    pub(crate) fn next(&mut self) -> TestPacket {
+    /// A packet, and the rule that it would fit but for a change or two.
+    pub(super) fn next(&mut self) -> (TestPacket, Option<&'p Rule>) {
         let rules = &self.policy.rules;
-        let mut packet = if rules.is_empty() || self.chance(8) {
-            self.random()
+        let (mut packet, rule) = if rules.is_empty() || self.chance(8) {
+            (self.random(), None)
         } else {
             let rule = &rules[self.rng.usize(0..rules.len())];
-            self.fitting(rule)
+            let forward = self.chance(40);
+            (self.fitting(rule, forward), Some(rule))
         };
-        let changes = self.pick(&[0, 0, 0, 1, 1, 1, 1, 2, 2, 3]);
+        let changes = self.pick(&[0, 0, 0, 0, 1, 1, 1, 1, 2, 3]);
         for _ in 0..changes {
             self.change(&mut packet);
         }
-        packet
+        (packet, rule)
     }
 
     fn random(&mut self) -> TestPacket {
@@ -255,40 +258,59 @@ impl<'p> Packets<'p> {
             source,
             destination,
             body,
+            payload: vec![0x5a; 24],
+            trailer: 0,
             fragment,
             options: false,
             defect: None,
         }
     }
 
-    /// A packet that fits a rule, in one of both ways.
-    fn fitting(&mut self, rule: &Rule) -> TestPacket {
-        let mut client = self.member(&rule.clients);
-        let server = self.member(&rule.servers);
+    /// A packet that fits a rule, from a client or from a server.
+    pub(super) fn fitting(&mut self, rule: &Rule, forward: bool) -> TestPacket {
+        let service = &self.policy.services[rule.service];
+        let exchanged = service.peer && self.rng.bool();
+        let (clients, servers) =
+            if exchanged { (&rule.servers, &rule.clients) } else { (&rule.clients, &rule.servers) };
+        let (client_zone, server_zone) = if exchanged {
+            (rule.server_zone, rule.client_zone)
+        } else {
+            (rule.client_zone, rule.server_zone)
+        };
+        let groups = !rule.reply_to.is_empty() && !exchanged && self.chance(if forward { 5 } else { 50 });
+        let mut client = self.member(if groups { &rule.reply_to } else { clients });
+        let mut server = self.member(servers);
+        if !forward && self.policy.is_group(server) {
+            server = self.member(servers);
+        }
         for _ in 0..8 {
             if client.is_ipv4() == server.is_ipv4() {
                 break;
             }
-            client = self.member(&rule.clients);
+            client = self.member(clients);
         }
         if client.is_ipv4() != server.is_ipv4() {
             client = self.address_like(server);
         }
-        let service = &self.policy.services[rule.service];
-        let (from, to) = self.fitting_ports(service, server);
-        if self.rng.bool() {
+        let (from, mut to) = self.fitting_ports(service, server);
+        if !forward && !service.reply_from.is_empty() && self.chance(60) {
+            to = self.in_ranges(&service.reply_from);
+        }
+        let mut packet = if forward {
             let flow = self.flow(service.transport, from, to, true);
-            let slot = self.slot(rule.client_zone);
+            let slot = self.slot(client_zone);
             self.packet(client, server, Body::Flow(flow), slot)
         } else {
             let flow = self.flow(service.transport, to, from, false);
-            let slot = self.slot(rule.server_zone);
+            let slot = self.slot(server_zone);
             self.packet(server, client, Body::Flow(flow), slot)
-        }
+        };
+        self.fill(&mut packet, service);
+        packet
     }
 
-    fn change(&mut self, packet: &mut TestPacket) {
-        match self.rng.u8(0..24) {
+    pub(super) fn change(&mut self, packet: &mut TestPacket) {
+        match self.rng.u8(0..27) {
             0 | 1 => {
                 // Roles exchanged: who answers asks for its own service.
                 std::mem::swap(&mut packet.source, &mut packet.destination);
@@ -323,8 +345,7 @@ impl<'p> Packets<'p> {
             }
             14 => {
                 if packet.defect.is_none() && matches!(packet.body, Body::Flow(_) | Body::Protocol(47)) {
-                    self.next_id += 1;
-                    let id = self.next_id;
+                    let id = self.new_id();
                     packet.fragment = self.pick(&[
                         Fragment::First(id),
                         Fragment::Later { id, after_first: false },
@@ -352,6 +373,15 @@ impl<'p> Packets<'p> {
                     packet.defect = Some(defect);
                 }
             }
+            24 | 25 if !self.policy.services.is_empty() => {
+                // What another service carries.
+                let service = &self.policy.services[self.rng.usize(0..self.policy.services.len())];
+                self.fill(packet, service);
+            }
+            26 => {
+                packet.fragment = Fragment::Whole;
+                packet.body = self.below_ip();
+            }
             20 | 21 => {
                 // The neighbour's port.
                 let (low, v6) = (bits(packet.destination), packet.destination.is_ipv6());
@@ -370,6 +400,11 @@ impl<'p> Packets<'p> {
         if packet.defect.is_some_and(|defect| !packet.can_have(defect)) {
             packet.defect = None;
         }
+    }
+
+    pub(super) fn new_id(&mut self) -> u16 {
+        self.next_id = self.next_id.wrapping_add(1);
+        self.next_id
     }
 
     fn change_ports(&mut self, packet: &mut TestPacket) {
@@ -428,12 +463,12 @@ impl<'p> Packets<'p> {
                 packet.source_mac = self.mac_of(source.into());
                 Body::Neighbour { advertises: self.rng.bool().then_some(claimed) }
             }
-            _ => Body::Ethertype(self.pick(&[0x88cc, 0x8892, 0x88f7, 0x8100 - 1, 0x88b8, 0x9000])),
+            _ => self.below_ip(),
         };
     }
 
     /// A zone whose networks hold an address, where there is one.
-    fn zone_near(&mut self, address: IpAddr) -> Option<usize> {
+    pub(super) fn zone_near(&mut self, address: IpAddr) -> Option<usize> {
         let zones = self.policy.zones.iter();
         zones
             .enumerate()

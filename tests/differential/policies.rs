@@ -1,12 +1,11 @@
 //! Random policies: valid, but nasty. Addresses and ports come from small pools, so that rules overlap, shadow and
 //! nearly miss each other all the time.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banchi::policy::model::{
-    Addresses, Asset, Conduit, Forwarding, Mode, OnAgentLoss, Policy, PortRange, Rule, ServerPort, Service,
-    SourcePort, Transport, Vlan, Zone,
+    Addresses, Asset, Conduit, Ethertype, Forwarding, Mode, OnAgentLoss, Policy, Rule, ServerPort, Service,
+    Transport, Vlan, Zone,
 };
 use fastrand::Rng;
 use ipnet::IpNet;
@@ -14,7 +13,7 @@ use ipnet::IpNet;
 /// Interfaces of the gateway. Policies use some of them, in any order.
 pub(crate) const INTERFACES: [&str; 6] = ["p0", "p1", "p2", "p3", "p4", "p5"];
 /// Server ports that everybody uses.
-const PORTS: [u16; 10] = [502, 503, 504, 6000, 6001, 6004, 6005, 6008, 40_000, 1];
+pub(super) const PORTS: [u16; 10] = [502, 503, 504, 6000, 6001, 6004, 6005, 6008, 40_000, 1];
 
 /// The `n`-th host of a zone's IPv4 network.
 pub(crate) fn host4(zone: usize, n: u8) -> IpAddr {
@@ -49,20 +48,23 @@ pub(crate) fn policy(rng: &mut Rng) -> Policy {
     maker.finish(count)
 }
 
-struct Maker<'r> {
-    rng: &'r mut Rng,
-    zones: Vec<Zone>,
+/// Protocols below IP that conduits may list; frames have others as well.
+pub(crate) const BELOW_IP: [u16; 6] = [0x8892, 0x88b8, 0x22f0, 0x82, 0xaa, 0x06];
+
+pub(super) struct Maker<'r> {
+    pub(super) rng: &'r mut Rng,
+    pub(super) zones: Vec<Zone>,
     assets: Vec<Asset>,
-    services: Vec<Service>,
+    pub(super) services: Vec<Service>,
     gateway: bool,
 }
 
 impl Maker<'_> {
-    fn chance(&mut self, percent: u8) -> bool {
+    pub(super) fn chance(&mut self, percent: u8) -> bool {
         self.rng.u8(0..100) < percent
     }
 
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.rng.usize(0..list.len())]
     }
 
@@ -133,11 +135,9 @@ impl Maker<'_> {
             {
                 self.asset(zone, vec![Addresses::Prefix("10.0.0.0/8".parse().unwrap())]);
             }
-            if self.chance(20) {
-                let groups: [IpAddr; 3] =
-                    [[239, 1, 1, 1].into(), [255; 4].into(), "ff02::1:5".parse().unwrap()];
-                let group = self.pick(&groups);
-                self.asset(zone, vec![Addresses::Host(group)]);
+            for _ in 0..self.pick(&[0, 0, 1, 2]) {
+                let group = self.group(zone);
+                self.asset(zone, vec![group]);
             }
         }
         if self.gateway {
@@ -156,6 +156,28 @@ impl Maker<'_> {
                 addresses: hosts.into_iter().map(Addresses::Host).collect(),
                 mac: None,
             });
+        }
+    }
+
+    /// What several hosts hear, or all of a zone.
+    fn group(&mut self, zone: usize) -> Addresses {
+        let own: Vec<IpNet> = self.zones[zone]
+            .networks
+            .iter()
+            .copied()
+            .filter(|net| (1..31).contains(&net.prefix_len()))
+            .collect();
+        match self.rng.u8(0..10) {
+            0..4 if !own.is_empty() => {
+                let net = self.pick(&own);
+                if net.addr().is_ipv4() { Addresses::Host(net.broadcast()) } else { prefix("ff05::/16") }
+            }
+            0..2 => Addresses::Host([255; 4].into()),
+            2..5 => Addresses::Host([239, 1, 1, 1].into()),
+            5 => Addresses::Range([239, 1, 2, 1].into(), [239, 1, 2, 4].into()),
+            6 => prefix("239.1.0.0/16"),
+            7 => Addresses::Host([255; 4].into()),
+            _ => Addresses::Host("ff02::1:5".parse().unwrap()),
         }
     }
 
@@ -207,58 +229,6 @@ impl Maker<'_> {
         }
     }
 
-    fn ranges(&mut self, ports: &[u16]) -> Vec<PortRange> {
-        let mut firsts: Vec<u16> = (0..self.pick(&[1, 1, 1, 2, 3])).map(|_| self.pick(ports)).collect();
-        firsts.sort_unstable();
-        firsts.dedup();
-        let mut ranges: Vec<PortRange> = Vec::new();
-        for first in firsts {
-            let last = first + if self.chance(30) { self.rng.u16(1..6) } else { 0 };
-            match ranges.last_mut() {
-                Some(before) if u32::from(before.last) + 1 >= u32::from(first) => {
-                    before.last = last.max(before.last)
-                }
-                _ => ranges.push(PortRange { first, last }),
-            }
-        }
-        ranges
-    }
-
-    fn service(&mut self, number: usize) {
-        use Transport::{Icmp, Sctp, Tcp, Udp};
-        let transport = self.pick(&[Tcp, Tcp, Tcp, Udp, Udp, Udp, Sctp, Icmp]);
-        let (port, source_port) = if transport == Icmp {
-            (ServerPort::Any, SourcePort::Any)
-        } else {
-            let port = match self.rng.u8(0..100) {
-                0..3 => ServerPort::Any,
-                3..55 => ServerPort::Set(self.ranges(&PORTS)),
-                55..80 => ServerPort::Linked {
-                    base: self.pick(&[6000, 6000, 6001, 500, 65_520, 0]),
-                    octet: self.pick(&[4, 4, 4, 3, 16, 2]),
-                    step: self.pick(&[1, 1, 2, 257]),
-                },
-                _ => {
-                    let zone = self.rng.usize(0..self.zones.len().min(3));
-                    let mut table = BTreeMap::new();
-                    for n in 1..=8 {
-                        table.insert(host4(zone, n), 6000 + u16::from(self.rng.u8(0..4)));
-                        table.insert(host6(zone, u16::from(n)), self.pick(&PORTS));
-                    }
-                    ServerPort::ByAddress(table)
-                }
-            };
-            let source_port = match self.rng.u8(0..100) {
-                0..15 => SourcePort::Any,
-                15..35 => SourcePort::Ephemeral,
-                35..60 => SourcePort::Same,
-                _ => SourcePort::Set(self.ranges(&[502, 5010, 5012, 6000, 6004, 32_767, 40_000])),
-            };
-            (port, source_port)
-        };
-        self.services.push(Service::of_ports(format!("service-{number}"), transport, port, source_port));
-    }
-
     fn finish(mut self, zones: usize) -> Policy {
         let mut policy = Policy {
             forwarding: Forwarding::Stack,
@@ -300,17 +270,30 @@ impl Maker<'_> {
             ordered,
             mode,
             on_agent_loss: OnAgentLoss::Keep,
-            ethertypes: Vec::new(),
+            ethertypes: self.ethertypes(),
         });
         for _ in 0..self.pick(&[1, 3, 6, 12]) {
             let (client_zone, server_zone) =
                 if ordered || self.rng.bool() { zones } else { (zones.1, zones.0) };
             let clients = self.some_assets(client_zone, false);
-            let servers = self.some_assets(server_zone, true);
+            let mut servers = self.some_assets(server_zone, true);
             let service = self.rng.usize(0..self.services.len());
+            if self.services[service].transport == Transport::Udp && self.chance(30) {
+                // A question to all, and the answer of each.
+                let groups = self.groups_of(policy, server_zone);
+                servers.extend(groups.first().filter(|group| !servers.contains(group)));
+            }
             if clients.is_empty() || servers.is_empty() || !self.can_serve(service, &servers) {
                 continue;
             }
+            // Both sides can ask only where the conduit lets both.
+            if ordered && self.services[service].peer {
+                continue;
+            }
+            let mut reply_to = self.groups_of(policy, client_zone);
+            let asked = &self.services[service];
+            let answered = asked.transport == Transport::Udp && asked.reply != Reply::None;
+            reply_to.truncate(if answered && self.chance(40) { self.pick(&[1, 1, 2]) } else { 0 });
             let mode = self.chance(20).then(|| self.mode());
             let number = policy.rules.len();
             policy.rules.push(Rule {
@@ -321,7 +304,7 @@ impl Maker<'_> {
                 clients,
                 servers,
                 service,
-                reply_to: Vec::new(),
+                reply_to,
                 mode,
                 line: number + 1,
             });
@@ -329,18 +312,36 @@ impl Maker<'_> {
     }
 
     fn some_assets(&mut self, zone: usize, groups: bool) -> Vec<usize> {
-        let is_group = |asset: &Asset| {
-            asset
-                .addresses
-                .iter()
-                .any(|a| matches!(a, Addresses::Host(h) if h.is_multicast() || *h == IpAddr::from([255; 4])))
-        };
+        let is_group = |asset: &Asset| asset.addresses.iter().any(is_multicast);
         let fitting = self.assets.iter().enumerate().filter(|(_, asset)| asset.zone == zone);
         let mut all: Vec<usize> =
             fitting.filter(|(_, asset)| groups || !is_group(asset)).map(|(id, _)| id).collect();
         self.rng.shuffle(&mut all);
         all.truncate(self.pick(&[1, 1, 2, 3]));
         all
+    }
+
+    /// Assets of a zone that have nothing but groups.
+    fn groups_of(&mut self, policy: &Policy, zone: usize) -> Vec<usize> {
+        let all_groups = |asset: &Asset| {
+            asset.addresses.iter().all(|addresses| match addresses {
+                Addresses::Host(host) => policy.is_group(*host),
+                other => is_multicast(other),
+            })
+        };
+        let assets = self.assets.iter().enumerate();
+        let mut found: Vec<usize> =
+            assets.filter(|(_, asset)| asset.zone == zone && all_groups(asset)).map(|(id, _)| id).collect();
+        self.rng.shuffle(&mut found);
+        found
+    }
+
+    fn ethertypes(&mut self) -> Vec<Ethertype> {
+        let some = self.chance(40);
+        let mut kinds: Vec<Ethertype> =
+            BELOW_IP.into_iter().filter(|_| some && self.rng.bool()).map(Ethertype).collect();
+        kinds.sort_unstable();
+        kinds
     }
 
     /// What `linked-octet`, `linked-port-range` and `not-in-table` say.
@@ -375,4 +376,10 @@ impl Maker<'_> {
 
 fn prefix(text: &str) -> Addresses {
     Addresses::Prefix(text.parse().unwrap())
+}
+
+fn is_multicast(addresses: &Addresses) -> bool {
+    let (first, last) = super::packets::span(addresses);
+    let group = |address: IpAddr| address.is_multicast() || address == IpAddr::from([255; 4]);
+    group(first) && group(last)
 }

@@ -2,20 +2,33 @@
 
 use std::fmt::Write as _;
 
-use banchi::policy::model::{Addresses, Mode, Policy, PortRange, ServerPort, SourcePort, Vlan};
-use banchi_tests::oracle::{Judgement, TestPacket};
+use banchi::policy::model::{
+    Addresses, CLASSES, Class, Classes, Direction, Mode, Policy, PortRange, Reply, ServerPort, Service,
+    SourcePort, Vlan,
+};
+use banchi_tests::oracle::Judgement;
 
-/// Everything about a disagreement.
+use super::cases::Case;
+
+/// Everything about a disagreement over the packet at a place of a case.
 pub(crate) fn disagreement(
     policy: &Policy,
-    packet: &TestPacket,
+    case: &Case,
+    place: usize,
     oracle: &Judgement,
     subject: &Judgement,
     again: &str,
 ) -> String {
+    let mut packets = String::new();
+    for timed in &case.packets[..=place] {
+        let frame = timed.packet.frame();
+        let bytes: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        write!(packets, "at {} ns: {:#?}\n{bytes}\n", timed.at, timed.packet)
+            .expect("a string takes everything");
+    }
     format!(
-        "the oracle and the subject disagree\n\npolicy:\n{}\npacket:\n{packet:#?}\n\noracle:  {oracle:?}\n\
-         subject: {subject:?}\n\nagain: {again}\n",
+        "the oracle and the subject disagree about the last packet\n\npolicy:\n{}\npackets:\n{packets}\n\
+         oracle:  {oracle:?}\nsubject: {subject:?}\n\nagain: {again}\n",
         yaml(policy)
     )
 }
@@ -75,7 +88,8 @@ pub(crate) fn yaml(policy: &Policy) -> String {
             SourcePort::Same => ", source_port: same".to_owned(),
             SourcePort::Set(ranges) => format!(", source_port: [{}]", list(ranges, ports)),
         };
-        line(format!("  {}: {{ transport: {transport}{port}{source} }}", service.name));
+        let more = more_of(service);
+        line(format!("  {}: {{ transport: {transport}{port}{source}{more} }}", service.name));
     }
     line("conduits:".to_owned());
     for (id, conduit) in policy.conduits.iter().enumerate() {
@@ -83,7 +97,14 @@ pub(crate) fn yaml(policy: &Policy) -> String {
         let (a, b) = (name(conduit.zones.0), name(conduit.zones.1));
         let zones =
             if conduit.ordered { format!("from: {a}, to: {b}") } else { format!("between: [{a}, {b}]") };
-        let head = format!("  - {{ name: {}, {zones}, mode: {}", conduit.name, mode(conduit.mode));
+        let mut head = format!("  - {{ name: {}, {zones}, mode: {}", conduit.name, mode(conduit.mode));
+        if !conduit.ethertypes.is_empty() {
+            let kinds = list(&conduit.ethertypes, |kind| match kind.0 {
+                sap @ 0..0x100 => format!("llc-{sap:#04x}"),
+                kind => format!("\"{kind:#06x}\""),
+            });
+            head += &format!(", ethertypes: [{kinds}]");
+        }
         let rules: Vec<_> = policy.rules.iter().filter(|rule| rule.conduit == id).collect();
         if rules.is_empty() {
             line(format!("{head} }}"));
@@ -92,7 +113,10 @@ pub(crate) fn yaml(policy: &Policy) -> String {
         line(format!("{head}, allow: ["));
         for rule in rules {
             let assets = |ids: &[usize]| list(ids, |asset| policy.assets[*asset].name.clone());
-            let own = rule.mode.map_or(String::new(), |own| format!(", mode: {}", mode(own)));
+            let mut own = rule.mode.map_or(String::new(), |own| format!(", mode: {}", mode(own)));
+            if !rule.reply_to.is_empty() {
+                own += &format!(", reply_to: [{}]", assets(&rule.reply_to));
+            }
             line(format!(
                 "      {{ name: {}, client: [{}], server: [{}], service: {}{own} }},",
                 rule.name,
@@ -102,6 +126,43 @@ pub(crate) fn yaml(policy: &Policy) -> String {
             ));
         }
         line("    ] }".to_owned());
+    }
+    text
+}
+
+/// What a service has besides transport and ports.
+fn more_of(service: &Service) -> String {
+    let mut text = String::new();
+    let classes = |classes: Classes| {
+        let held: Vec<Class> = CLASSES.into_iter().filter(|class| classes.holds(*class)).collect();
+        list(&held, |class| match class {
+            Class::Notification => "notify".to_owned(),
+            other => other.name().to_owned(),
+        })
+    };
+    if let Some(direction) = &service.direction {
+        text += &match direction {
+            Direction::Named(protocol) => format!(", direction: {}", protocol.about().name),
+            Direction::Custom { at, mask, request, response } => format!(
+                ", direction: {{ at: {at}, mask: {mask:#04x}, request: {request:#04x}, response: {response:#04x} }}"
+            ),
+        };
+        let (client, server) = (classes(service.client_may), classes(service.server_may));
+        text += &format!(", client_may: [{client}], server_may: [{server}]");
+    }
+    if service.transport == banchi_common::abi::Transport::Udp {
+        text += &match service.reply {
+            Reply::Window(window) => format!(", reply: {{ window: {}ms }}", window.as_millis()),
+            Reply::Strict(window) => format!(", reply: {{ window: {}ms, strict: true }}", window.as_millis()),
+            Reply::Free => ", reply: free".to_owned(),
+            Reply::None => ", reply: none".to_owned(),
+        };
+    }
+    if !service.reply_from.is_empty() {
+        text += &format!(", reply_from: [{}]", list(&service.reply_from, ports));
+    }
+    if service.peer {
+        text += ", peer: true";
     }
     text
 }

@@ -1,45 +1,47 @@
 //! Makes a disagreement small: takes away whatever it does not need.
 
-use banchi::policy::model::{Addresses, Policy, ServerPort, SourcePort};
+use banchi::policy::model::{Addresses, Classes, Policy, Reply, ServerPort, Service, SourcePort};
 use banchi_tests::oracle::{Body, Flow, Fragment, TestPacket};
 
+use super::cases::Case;
 use super::packets::span;
 
-/// A smaller policy and packet that still disagree. `disagrees` is asked at most `budget` times.
+/// A smaller policy and case that still disagree. `disagrees` is asked at most `budget` times.
 pub(crate) fn shrink(
     policy: &Policy,
-    packet: &TestPacket,
+    case: &Case,
     mut budget: usize,
-    disagrees: &mut dyn FnMut(&Policy, &TestPacket) -> bool,
-) -> (Policy, TestPacket) {
-    let (mut policy, mut packet) = (policy.clone(), packet.clone());
+    disagrees: &mut dyn FnMut(&Policy, &Case) -> bool,
+) -> (Policy, Case) {
+    let (mut policy, mut case) = (policy.clone(), case.clone());
     loop {
         let mut smaller = false;
         let mut at = 0;
         while let Some(candidate) = nth_policy(&policy, at) {
             if budget == 0 {
-                return (policy, packet);
+                return (policy, case);
             }
             budget -= 1;
-            if disagrees(&candidate, &packet) {
+            if disagrees(&candidate, &case) {
                 policy = candidate;
                 smaller = true;
             } else {
                 at += 1;
             }
         }
-        for candidate in simpler_packets(&packet) {
+        for candidate in simpler_cases(&case) {
             if budget == 0 {
-                return (policy, packet);
+                return (policy, case);
             }
             budget -= 1;
-            if candidate != packet && disagrees(&policy, &candidate) {
-                packet = candidate;
+            if candidate != case && disagrees(&policy, &candidate) {
+                case = candidate;
                 smaller = true;
+                break;
             }
         }
         if !smaller {
-            return (policy, packet);
+            return (policy, case);
         }
     }
 }
@@ -90,6 +92,10 @@ fn nth_policy(policy: &Policy, at: usize) -> Option<Policy> {
             next.rules[number].servers.remove(server);
             return Some(next);
         }
+        if let Some(group) = within(rule.reply_to.len()) {
+            next.rules[number].reply_to.remove(group);
+            return Some(next);
+        }
         if within(1).is_some() {
             next.rules[number].mode = None;
             return (policy.rules[number].mode.is_some()).then_some(next).or_else(|| Some(empty()));
@@ -132,7 +138,19 @@ fn nth_policy(policy: &Policy, at: usize) -> Option<Policy> {
             return Some(next);
         }
     }
+    for (number, conduit) in policy.conduits.iter().enumerate() {
+        if let Some(kind) = within(conduit.ethertypes.len()) {
+            next.conduits[number].ethertypes.remove(kind);
+            return Some(next);
+        }
+    }
     for (number, service) in policy.services.iter().enumerate() {
+        let simpler = simpler_services(service);
+        if let Some(at) = within(simpler.len()) {
+            let changes = format!("{:?}", simpler[at]) != format!("{service:?}");
+            next.services[number] = simpler[at].clone();
+            return Some(if changes { next } else { empty() });
+        }
         if within(1).is_some() {
             next.services[number].source_port = SourcePort::Any;
             return Some(if service.source_port == SourcePort::Any { empty() } else { next });
@@ -175,7 +193,7 @@ fn empty() -> Policy {
 fn remove_asset(policy: &mut Policy, asset: usize) {
     policy.assets.remove(asset);
     for rule in &mut policy.rules {
-        for side in [&mut rule.clients, &mut rule.servers] {
+        for side in [&mut rule.clients, &mut rule.servers, &mut rule.reply_to] {
             side.retain(|id| *id != asset);
             side.iter_mut().for_each(|id| *id -= usize::from(*id > asset));
         }
@@ -214,6 +232,49 @@ fn remove_zone(policy: &mut Policy, zone: usize) {
     }
 }
 
+/// The service without one of the things that only some have.
+fn simpler_services(service: &Service) -> Vec<Service> {
+    let strict = |reply| if let Reply::Strict(window) = reply { Reply::Window(window) } else { reply };
+    let mut found = vec![
+        Service { peer: false, ..service.clone() },
+        Service { reply_from: Vec::new(), ..service.clone() },
+        Service { reply: Reply::Free, ..service.clone() },
+        Service { reply: strict(service.reply), ..service.clone() },
+        Service {
+            direction: None,
+            client_may: Classes::REQUEST,
+            server_may: Classes::RESPONSE,
+            ..service.clone()
+        },
+        Service { client_may: Classes::REQUEST, ..service.clone() },
+        Service { server_may: Classes::RESPONSE, ..service.clone() },
+    ];
+    for at in 0..service.reply_from.len() {
+        let mut fewer = service.clone();
+        fewer.reply_from.remove(at);
+        found.push(fewer);
+    }
+    found
+}
+
+/// Fewer packets, and simpler ones.
+fn simpler_cases(case: &Case) -> Vec<Case> {
+    let mut found = Vec::new();
+    for at in 0..case.packets.len() {
+        if case.packets.len() > 1 {
+            let mut fewer = case.clone();
+            fewer.packets.remove(at);
+            found.push(fewer);
+        }
+        for packet in simpler_packets(&case.packets[at].packet) {
+            let mut simpler = case.clone();
+            simpler.packets[at].packet = packet;
+            found.push(simpler);
+        }
+    }
+    found
+}
+
 fn simpler_packets(packet: &TestPacket) -> Vec<TestPacket> {
     let mut found = vec![
         TestPacket { options: false, ..packet.clone() },
@@ -221,6 +282,8 @@ fn simpler_packets(packet: &TestPacket) -> Vec<TestPacket> {
         TestPacket { fragment: Fragment::Whole, ..packet.clone() },
         TestPacket { vids: packet.vids.iter().copied().filter(|vid| *vid != 0).collect(), ..packet.clone() },
         TestPacket { vids: Vec::new(), ..packet.clone() },
+        TestPacket { trailer: 0, ..packet.clone() },
+        TestPacket { payload: Vec::new(), trailer: 0, ..packet.clone() },
     ];
     match &packet.body {
         Body::Flow(Flow::Tcp(from, to, _)) => {

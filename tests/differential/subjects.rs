@@ -1,6 +1,6 @@
 //! What is held against the oracle: the engine in memory, and the loaded program.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,7 +9,7 @@ use banchi::image::{CompileError, Image, compile};
 use banchi::policy::model::Policy;
 use banchi_common::abi::{
     Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, NodeRow, PortRow, RelationRow, RuleRow,
-    ServerRow, ServiceRow,
+    ServerRow, ServiceRow, Setting,
 };
 use banchi_common::engine::{FragmentKey, Tables, judge, verdict};
 use banchi_common::reason::Verdict;
@@ -22,8 +22,9 @@ use super::policies::INTERFACES;
 pub(crate) trait Subject: Sized {
     /// Takes a policy; `None` where it does not fit the tables, which is no disagreement.
     fn new(policy: &Policy) -> Result<Option<Self>>;
-    /// Judges one packet. The frame that comes before it is judged first.
-    fn judge(&self, packet: &TestPacket) -> Result<Judgement>;
+    /// Judges one packet that comes at a time, in nanoseconds since boot. The frame that comes just before it is
+    /// judged first.
+    fn judge(&mut self, packet: &TestPacket, now: u64) -> Result<Judgement>;
 }
 
 /// Compiles; `None` where the tables have no room.
@@ -35,15 +36,25 @@ pub(crate) fn compiled(policy: &Policy) -> Result<Option<Image>> {
     }
 }
 
-/// The engine over an image. Fragments are remembered, as the kernel does.
+/// The engine over an image. Fragments and questions are remembered, as the kernel does.
 pub(crate) struct Host {
     pub(crate) image: Image,
     fragments: RefCell<HashSet<FragmentKey>>,
+    asked: Vec<Asked>,
+    conversations: Vec<Conversations>,
+    now: Cell<u64>,
 }
 
 impl Host {
     pub(crate) fn of(image: Image) -> Self {
-        Self { image, fragments: RefCell::default() }
+        let buckets = image.setting(Setting::ConversationBuckets) as usize;
+        Self {
+            fragments: RefCell::default(),
+            asked: std::iter::repeat_with(Asked::default).take(image.slots()).collect(),
+            conversations: std::iter::repeat_with(Conversations::default).take(buckets).collect(),
+            now: Cell::new(1),
+            image,
+        }
     }
 
     fn run(&self, frame: &[u8], interface: u32) -> Judgement {
@@ -54,6 +65,7 @@ impl Host {
             reason: decision.reason,
             rule: (decision.rule as usize).checked_sub(1),
             orientation: decision.orientation,
+            class: decision.class,
             zone: usize::from(decision.zone).checked_sub(1),
             conduit: usize::from(decision.conduit).checked_sub(1),
             verdict,
@@ -67,7 +79,8 @@ impl Subject for Host {
         Ok(compiled(policy)?.map(Self::of))
     }
 
-    fn judge(&self, packet: &TestPacket) -> Result<Judgement> {
+    fn judge(&mut self, packet: &TestPacket, now: u64) -> Result<Judgement> {
+        self.now.set(now);
         let place = self.image.interfaces.iter().position(|name| name == packet.interface);
         let interface = place.map_or(u32::MAX, |place| place as u32 + 1);
         self.fragments.borrow_mut().clear();
@@ -125,13 +138,13 @@ impl Tables for Host {
         self.fragments.borrow_mut().insert(*key);
     }
     fn now(&self) -> u64 {
-        1
+        self.now.get()
     }
-    fn asked(&self, _place: u32) -> Option<&Asked> {
-        None
+    fn asked(&self, place: u32) -> Option<&Asked> {
+        self.asked.get(place as usize)
     }
-    fn conversations(&self, _at: u32) -> Option<&Conversations> {
-        None
+    fn conversations(&self, at: u32) -> Option<&Conversations> {
+        self.conversations.get(at as usize)
     }
     fn in_grace(&self) -> bool {
         false
@@ -145,11 +158,12 @@ impl Subject for Kernel {
     fn new(policy: &Policy) -> Result<Option<Self>> {
         let Some(image) = compiled(policy)? else { return Ok(None) };
         let indices = image.interfaces.iter().map(|name| index(name)).collect::<Result<Vec<_>>>()?;
-        let options = Options { trace: true, ..Options::default() };
+        let options = Options { trace: true, test_clock: true, ..Options::default() };
         Ok(Some(Self(Datapath::load(&image, &indices, &options)?)))
     }
 
-    fn judge(&self, packet: &TestPacket) -> Result<Judgement> {
+    fn judge(&mut self, packet: &TestPacket, now: u64) -> Result<Judgement> {
+        self.0.set_time(now)?;
         let interface = index(packet.interface)?;
         if let Some(before) = packet.frame_before() {
             self.0.test_run(&before, interface)?;
@@ -159,6 +173,7 @@ impl Subject for Kernel {
             reason: outcome.reason,
             rule: outcome.rule,
             orientation: outcome.orientation,
+            class: outcome.class,
             zone: outcome.zone,
             conduit: outcome.conduit,
             verdict: outcome.verdict,

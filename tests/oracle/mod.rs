@@ -17,15 +17,34 @@
 //! # A packet of a conversation
 //!
 //! 1. Interface and tags give the zone that it came from. Tags with VLAN 0 do not count. No zone is `unlisted-vlan`.
-//! 2. The first rule that holds the source as client and the destination as server, and whose service has these
-//!    ports, decides; without one, the first rule that does so with roles exchanged, for the way back.
-//! 3. A rule decides so: another zone than that of its asking (answering) side is `wrong-zone`; a source that is bound
-//!    to another hardware address is `mac-mismatch`; a TCP segment that opens a connection on the way back is
-//!    `reversed-direction`; all else is allowed.
-//! 4. Without a rule, hosts come first: a source without a home is `unknown-source`, one at home in another zone is
+//! 2. It is held against the rules twice. The first rule that holds the source as client and the destination as
+//!    server, and whose service has these ports, would make it a question; the first that does so with roles
+//!    exchanged would make it an answer. Groups under `reply_to` count as clients.
+//! 3. Behind the rules that are written come those that they imply: first each rule of a `peer` service with its
+//!    clients and servers exchanged; then for each rule with `reply_from` one that only answers, from these ports
+//!    without the service's own. With `source_port: same` the client's port is then one of the service's own.
+//! 4. Its payload has a class under the service of each rule: request, response, notification or undecidable. It is
+//!    a question if it could be one, and it could be no answer, or its class is undecidable or one that clients may
+//!    send. Else it is an answer, if it could be one.
+//! 5. A question from another zone than the clients' is `wrong-zone`; from a source that is bound to another
+//!    hardware address `mac-mismatch`; from a group `malformed` (multicast, 255.255.255.255, or a broadcast address that is named); one that shows itself as what clients may not send
+//!    `reversed-direction`; all else is allowed. If answers need it, and it is a request or undecidable, it is
+//!    remembered.
+//! 6. An answer from another zone than the servers' is `wrong-zone`, from other hardware `mac-mismatch`. A TCP segment
+//!    that opens a connection, an answer where there are none, and one that shows itself as what servers may not
+//!    send are `reversed-direction`. It is allowed if answers are free, or if it is a request or a notification, or
+//!    if it is a response and the window is not strict. Else it needs a question no longer ago than the window:
+//!    without, it is `unsolicited-reply`.
+//! 7. That question went between the same ends: addresses and ports. The server's port does not count where the
+//!    service has `reply_from`; the client's address does not count where the rule names a group as a client or under
+//!    `reply_to`; and where some rule asks the service of a group, a question to any group counts as one to each
+//!    server. Here a group is one that some asset names: as a host, in a range, or as a network of groups. That a
+//!    network of hosts ends with its broadcast address names none, and to be in somebody's network makes a group no
+//!    client of its rules, where its name does not stand.
+//! 8. Without a rule, hosts come first: a source without a home is `unknown-source`, one at home in another zone is
 //!    `wrong-zone`, one that no asset holds is `unknown-source`, one bound to another hardware address is
 //!    `mac-mismatch`, and a destination that no asset holds is `unknown-destination`.
-//! 5. Then the nearest rule is looked for, in this order, and each time the first of the file counts:
+//! 9. Then the nearest rule is looked for, in this order, and each time the first counts of those that can be asked:
 //!    - one that fits but for the link between the server's port and its address, where the port is one that the link
 //!      gives to *some* address: `address-port-mismatch`; forward, then on the way back;
 //!    - one that fits but for the client's port: `source-port-deviation`; forward, then back;
@@ -35,8 +54,8 @@
 //!
 //! # Everything else
 //!
-//! A frame without IP that belongs to the survival set passes even without a zone. Later fragments pass if the first
-//! one was allowed; ICMP errors pass if they go to the sender of a packet that a rule allows, and come from the zone
+//! A frame without IP that belongs to the survival set passes even without a zone; another one passes if a conduit
+//! lists its protocol and its zone can send there. Later fragments pass if the first one was allowed; ICMP errors pass if they go to the sender of a packet that a rule allows, and come from the zone
 //! that the packet went to. Neighbour announcements pass unless they claim an address that is at home in another zone,
 //! or bound to other hardware; link-local addresses that no asset takes in are at home in every zone.
 //!
@@ -45,16 +64,22 @@
 //! What does not pass is dropped in mode `enforce`. The mode is that of the rule, else of its conduit; without a rule,
 //! that of the conduit between the zone that the packet came from and the destination's home; else the default.
 
+mod address;
+mod class;
 mod packet;
 mod relate;
+mod rules;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use banchi::policy::model::{Addresses, Asset, Mode, Policy, Rule, Vlan};
+use banchi::policy::model::{Class, Mode, Policy, Reply, Service, Vlan};
 use banchi_common::reason::{Orientation, Reason, Verdict};
 
+use address::{binding, home, is_known, is_named_group};
+use class::class_of;
 pub use packet::{Body, Defect, Flow, Fragment, TestPacket, Way};
-use relate::{client_port_fits, linked_port_fits, linked_to_some, port_fits};
+use rules::{Asked, Ends, asked, first_match, nearest};
 
 /// What the oracle says of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +90,8 @@ pub struct Judgement {
     pub rule: Option<usize>,
     /// Which way the packet goes through the rule that matches it.
     pub orientation: Orientation,
+    /// What its payload shows itself as, under the rule that matches it.
+    pub class: Class,
     /// Zone that it came from.
     pub zone: Option<usize>,
     /// Conduit that it belongs to.
@@ -75,17 +102,38 @@ pub struct Judgement {
     pub dropped: bool,
 }
 
-/// Walks a policy.
-#[derive(Debug, Clone, Copy)]
-pub struct Oracle;
+/// How a judgement came about that tells no difference by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Path {
+    /// By a rule that stands for answers from other ports.
+    pub answers_only: bool,
+    /// By a rule with its sides exchanged.
+    pub exchanged: bool,
+    /// By a rule with a group among its clients.
+    pub group_client: bool,
+    /// An answer to a question that a group was asked, and not its sender.
+    pub asked_of_group: bool,
+}
 
-/// The two ends of a question: who would be the client, who the server.
+/// Walks a policy, and remembers what was asked.
+#[derive(Debug, Clone)]
+pub struct Oracle<'p> {
+    policy: &'p Policy,
+    rules: Vec<Asked<'p>>,
+    remembered: Vec<Question>,
+    path: Path,
+}
+
+/// A question that an answer may need.
 #[derive(Debug, Clone, Copy)]
-struct Ends {
-    client: IpAddr,
-    server: IpAddr,
+struct Question {
+    /// `None` where it does not count.
+    client: Option<IpAddr>,
     client_port: u16,
-    server_port: u16,
+    server: IpAddr,
+    /// `None` where it does not count.
+    server_port: Option<u16>,
+    at: u64,
 }
 
 /// What is known before verdict and mode.
@@ -94,172 +142,275 @@ struct Finding {
     reason: Reason,
     rule: Option<usize>,
     orientation: Orientation,
+    class: Class,
     conduit: Option<usize>,
 }
 
 impl Finding {
     const fn only(reason: Reason) -> Self {
-        Self { reason, rule: None, orientation: Orientation::None, conduit: None }
+        Self { reason, rule: None, orientation: Orientation::None, class: Class::Undecidable, conduit: None }
     }
 }
 
-impl Oracle {
-    /// Judges a packet. For a later fragment, [`Fragment::Later`] says whether its first one came before.
-    pub fn judge(policy: &Policy, packet: &TestPacket) -> Judgement {
-        let zone = zone_of(policy, packet);
+impl<'p> Oracle<'p> {
+    /// Before any packet.
+    pub fn new(policy: &'p Policy) -> Self {
+        Self { policy, rules: asked(policy), remembered: Vec::new(), path: Path::default() }
+    }
+
+    /// Forgets every question.
+    pub fn forget(&mut self) {
+        self.remembered.clear();
+    }
+
+    /// How the last judgement came about.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// Judges a packet that comes at a time, in nanoseconds. For a later fragment, [`Fragment::Later`] says whether
+    /// its first one comes just before.
+    pub fn judge(&mut self, packet: &TestPacket, now: u64) -> Judgement {
+        let first_passed = matches!(packet.fragment, Fragment::Later { after_first: true, .. })
+            && self.judge(&packet.first_fragment(), now).reason.passes();
+        self.path = Path::default();
+        let zone = zone_of(self.policy, packet);
         let finding = match (zone, &packet.body) {
-            (_, Body::Ethertype(kind)) if survives(*kind) => Finding::only(Reason::Survival),
+            (_, body) if survives(body) => Finding::only(Reason::Survival),
             (None, _) => Finding::only(Reason::UnlistedVlan),
-            (Some(zone), _) => Self::in_zone(policy, packet, zone),
+            (Some(zone), _) => self.in_zone(packet, zone, first_passed, now),
         };
         let (verdict, dropped) = if finding.reason.passes() {
             (Verdict::Pass, false)
         } else {
-            match mode(policy, finding.rule, finding.conduit) {
+            match mode(self.policy, finding.rule, finding.conduit) {
                 Mode::Alert => (Verdict::WouldDrop, false),
                 Mode::Enforce => (Verdict::Drop, true),
             }
         };
-        let Finding { reason, rule, orientation, conduit } = finding;
-        Judgement { reason, rule, orientation, zone, conduit, verdict, dropped }
+        let Finding { reason, rule, orientation, class, conduit } = finding;
+        Judgement { reason, rule, orientation, class, zone, conduit, verdict, dropped }
     }
 
-    fn in_zone(policy: &Policy, packet: &TestPacket, zone: usize) -> Finding {
+    fn in_zone(&mut self, packet: &TestPacket, zone: usize, first_passed: bool, now: u64) -> Finding {
         if packet.is_malformed() {
             return Finding::only(Reason::Malformed);
         }
-        if let Fragment::Later { after_first, .. } = packet.fragment {
-            let first = || Self::judge(policy, &packet.first_fragment());
-            let related = after_first && matches!(packet.body, Body::Flow(_)) && first().reason.passes();
-            return if related {
+        if let Fragment::Later { .. } = packet.fragment {
+            return if first_passed && matches!(packet.body, Body::Flow(_)) {
                 Finding::only(Reason::Related)
             } else {
-                hosts_first(policy, packet, zone, || Finding::only(Reason::OrphanFragment))
+                self.hosts_first(packet, zone, || Finding::only(Reason::OrphanFragment))
             };
         }
         match &packet.body {
-            Body::Flow(flow) => Self::flow(policy, packet, flow, zone),
+            Body::Flow(flow) => self.flow(packet, flow, zone, now),
             Body::IcmpError { about, from, to, complete, .. } => {
-                let went_to = match first_match(policy, *from, *to, about, Way::Forward) {
-                    Some((_, rule)) => Some(rule.server_zone),
-                    None => {
-                        first_match(policy, *from, *to, about, Way::Return).map(|(_, rule)| rule.client_zone)
-                    }
-                };
-                let allowed = went_to == Some(zone);
-                if *complete && *from == packet.destination && allowed {
+                let went_to = first_match(&self.rules, *from, *to, about, Way::Forward)
+                    .map(|rule| rule.server_zone())
+                    .or_else(|| {
+                        first_match(&self.rules, *from, *to, about, Way::Return)
+                            .map(|rule| rule.client_zone())
+                    });
+                if *complete && *from == packet.destination && went_to == Some(zone) {
                     Finding::only(Reason::Related)
                 } else {
-                    hosts_first(policy, packet, zone, || Finding::only(Reason::UnrelatedIcmpError))
+                    self.hosts_first(packet, zone, || Finding::only(Reason::UnrelatedIcmpError))
                 }
             }
             Body::Protocol(_) if packet.is_redundancy_or_membership() => Finding::only(Reason::Survival),
             Body::Icmp(_) if packet.is_redundancy_or_membership() => Finding::only(Reason::Survival),
             Body::Protocol(_) | Body::Icmp(_) => {
-                hosts_first(policy, packet, zone, || Finding::only(Reason::UnlistedProtocol))
+                self.hosts_first(packet, zone, || Finding::only(Reason::UnlistedProtocol))
             }
             Body::Arp { claimed, claimed_mac } => {
-                neighbour(policy, packet, zone, IpAddr::V4(*claimed), *claimed_mac)
+                neighbour(self.policy, packet, zone, IpAddr::V4(*claimed), *claimed_mac)
             }
             Body::Neighbour { advertises } => {
                 let claimed = advertises.map_or(packet.source, IpAddr::V6);
-                neighbour(policy, packet, zone, claimed, packet.source_mac)
+                neighbour(self.policy, packet, zone, claimed, packet.source_mac)
             }
-            Body::Ethertype(_) => Finding::only(Reason::UnlistedEthertype),
+            Body::Ethertype(kind) => below_ip(self.policy, zone, *kind),
+            Body::Llc { destination, .. } => below_ip(self.policy, zone, u16::from(*destination)),
         }
     }
 
-    fn flow(policy: &Policy, packet: &TestPacket, flow: &Flow, zone: usize) -> Finding {
-        for (way, orientation) in [(Way::Forward, Orientation::Forward), (Way::Return, Orientation::Return)] {
-            let Some((number, rule)) = first_match(policy, packet.source, packet.destination, flow, way)
-            else {
-                continue;
-            };
-            let home = if way == Way::Forward { rule.client_zone } else { rule.server_zone };
-            let reason = if home != zone {
-                Reason::WrongZone
-            } else if is_bound_elsewhere(policy, packet) {
-                Reason::MacMismatch
-            } else if way == Way::Return && flow.opens() {
-                Reason::ReversedDirection
-            } else {
-                Reason::Allowed
-            };
-            return Finding { reason, rule: Some(number), orientation, conduit: Some(rule.conduit) };
+    fn flow(&mut self, packet: &TestPacket, flow: &Flow, zone: usize, now: u64) -> Finding {
+        let find = |way| first_match(&self.rules, packet.source, packet.destination, flow, way).cloned();
+        let (question, answer) = (find(Way::Forward), find(Way::Return));
+        if let Some(rule) = question {
+            let class = class_of(rule.service(), packet.payload(flow));
+            if answer.is_none() || class == Class::Undecidable || rule.service().client_may.holds(class) {
+                let reason = self.question(packet, flow, zone, &rule, class, now);
+                return self.matched(&rule, Orientation::Forward, class, reason);
+            }
         }
-        hosts_first(policy, packet, zone, || nearest(policy, packet, flow, zone))
-    }
-}
-
-/// What is wrong with the hosts, and `otherwise` where nothing is.
-fn hosts_first(
-    policy: &Policy,
-    packet: &TestPacket,
-    zone: usize,
-    otherwise: impl FnOnce() -> Finding,
-) -> Finding {
-    let known = |address| is_known(policy, address);
-    let mut finding = match home(policy, packet.source) {
-        None => Finding::only(Reason::UnknownSource),
-        Some(home) if home != zone => Finding::only(Reason::WrongZone),
-        Some(_) if !known(packet.source) => Finding::only(Reason::UnknownSource),
-        Some(_) if is_bound_elsewhere(policy, packet) => Finding::only(Reason::MacMismatch),
-        Some(_) if !known(packet.destination) => Finding::only(Reason::UnknownDestination),
-        Some(_) => otherwise(),
-    };
-    if finding.conduit.is_none() {
-        let to = home(policy, packet.destination);
-        finding.conduit = to.and_then(|to| conduit_between(policy, zone, to));
-    }
-    finding
-}
-
-/// The nearest rule, by what deviates.
-fn nearest(policy: &Policy, packet: &TestPacket, flow: &Flow, _zone: usize) -> Finding {
-    let way = |way| ends(packet.source, packet.destination, flow, way);
-    let (forward, back) = (way(Way::Forward), way(Way::Return));
-    // The source is the rule's server, and asks the client's machine for the service.
-    let swapped = Ends {
-        client: packet.destination,
-        server: packet.source,
-        client_port: forward.client_port,
-        server_port: forward.server_port,
-    };
-    let find = |ends: Ends, fits: fn(&Policy, &Rule, &Ends) -> bool, same_transport: bool| {
-        policy.rules.iter().position(|rule| {
-            is_between(policy, rule, &ends)
-                && (!same_transport || policy.services[rule.service].transport == flow.transport())
-                && fits(policy, rule, &ends)
+        if let Some(rule) = answer {
+            let class = class_of(rule.service(), packet.payload(flow));
+            let reason = self.answer(packet, flow, zone, &rule, class, now);
+            return self.matched(&rule, Orientation::Return, class, reason);
+        }
+        self.hosts_first(packet, zone, || {
+            match nearest(&self.rules, packet.source, packet.destination, flow) {
+                Some((rule, reason)) => Finding {
+                    rule: Some(rule.number),
+                    conduit: Some(rule.conduit()),
+                    ..Finding::only(reason)
+                },
+                None => Finding::only(Reason::UnlistedPair),
+            }
         })
-    };
-    let off_link: fn(&Policy, &Rule, &Ends) -> bool = |policy, rule, ends| {
-        let service = &policy.services[rule.service];
-        linked_to_some(&service.port, ends.server_port)
-            && client_port_fits(service, ends.client_port, ends.server_port)
-    };
-    let any_client_port: fn(&Policy, &Rule, &Ends) -> bool = |policy, rule, ends| {
-        let service = &policy.services[rule.service];
-        linked_port_fits(service, ends.server, ends.server_port)
-            // An echo has no port that could deviate.
-            && (service.transport != banchi_common::abi::Transport::Icmp || ends.client_port == 0)
-    };
-    let anything: fn(&Policy, &Rule, &Ends) -> bool = |_, _, _| true;
-    let attempts = [
-        (forward, off_link, true, Reason::AddressPortMismatch),
-        (back, off_link, true, Reason::AddressPortMismatch),
-        (forward, any_client_port, true, Reason::SourcePortDeviation),
-        (back, any_client_port, true, Reason::SourcePortDeviation),
-        (swapped, any_client_port, true, Reason::ReversedDirection),
-        (forward, anything, false, Reason::UnlistedService),
-        (back, anything, false, Reason::UnlistedService),
-    ];
-    for (ends, fits, same_transport, reason) in attempts {
-        if let Some(rule) = find(ends, fits, same_transport) {
-            let conduit = Some(policy.rules[rule].conduit);
-            return Finding { reason, rule: Some(rule), orientation: Orientation::None, conduit };
-        }
     }
-    Finding::only(Reason::UnlistedPair)
+
+    fn matched(
+        &mut self,
+        rule: &Asked<'_>,
+        orientation: Orientation,
+        class: Class,
+        reason: Reason,
+    ) -> Finding {
+        self.path.answers_only = rule.answers_only();
+        self.path.exchanged = rule.is_exchanged();
+        self.path.group_client = rule.names_group_client;
+        Finding { reason, rule: Some(rule.number), orientation, class, conduit: Some(rule.conduit()) }
+    }
+
+    fn question(
+        &mut self,
+        packet: &TestPacket,
+        flow: &Flow,
+        zone: usize,
+        rule: &Asked<'_>,
+        class: Class,
+        now: u64,
+    ) -> Reason {
+        let service = rule.service();
+        if rule.client_zone() != zone {
+            return Reason::WrongZone;
+        }
+        if is_bound_elsewhere(self.policy, packet) {
+            return Reason::MacMismatch;
+        }
+        if is_source_of_none(self.policy, packet.source) || hides(packet, flow, service, class) {
+            return Reason::Malformed;
+        }
+        if class != Class::Undecidable && !service.client_may.holds(class) {
+            return Reason::ReversedDirection;
+        }
+        if window(service.reply).is_some() && matches!(class, Class::Undecidable | Class::Request) {
+            let ends = Ends::of(packet.source, packet.destination, flow, Way::Forward);
+            self.remembered.push(remembered_as(rule, &ends, now));
+        }
+        Reason::Allowed
+    }
+
+    fn answer(
+        &mut self,
+        packet: &TestPacket,
+        flow: &Flow,
+        zone: usize,
+        rule: &Asked<'_>,
+        class: Class,
+        now: u64,
+    ) -> Reason {
+        let service = rule.service();
+        if rule.server_zone() != zone {
+            return Reason::WrongZone;
+        }
+        if is_bound_elsewhere(self.policy, packet) {
+            return Reason::MacMismatch;
+        }
+        if hides(packet, flow, service, class) {
+            return Reason::Malformed;
+        }
+        let may = class == Class::Undecidable || service.server_may.holds(class);
+        if flow.opens() || service.reply == Reply::None || !may {
+            return Reason::ReversedDirection;
+        }
+        let Some((window, strict)) = window(service.reply) else { return Reason::Allowed };
+        let tells = match class {
+            Class::Request | Class::Notification => true,
+            Class::Response => !strict,
+            Class::Undecidable => false,
+        };
+        if tells {
+            return Reason::Allowed;
+        }
+        let wanted =
+            remembered_as(rule, &Ends::of(packet.source, packet.destination, flow, Way::Return), now);
+        let in_time = |question: &Question| u128::from(now - question.at) <= window.as_nanos();
+        let same_ends = |question: &Question| {
+            question.client == wanted.client
+                && question.client_port == wanted.client_port
+                && question.server_port == wanted.server_port
+        };
+        let asked = |by: &dyn Fn(&Question) -> bool| {
+            self.remembered.iter().any(|question| same_ends(question) && in_time(question) && by(question))
+        };
+        let asked_itself = asked(&|question| question.server == wanted.server);
+        let asked_a_group =
+            rule.asks_groups && asked(&|question| is_named_group(self.policy, question.server));
+        self.path.asked_of_group = asked_a_group && !asked_itself;
+        if asked_itself || asked_a_group { Reason::Allowed } else { Reason::UnsolicitedReply }
+    }
+
+    /// What is wrong with the hosts, and `otherwise` where nothing is.
+    fn hosts_first(&self, packet: &TestPacket, zone: usize, otherwise: impl FnOnce() -> Finding) -> Finding {
+        let policy = self.policy;
+        let known = |address| is_known(policy, address);
+        let mut finding = match home(policy, packet.source) {
+            None => Finding::only(Reason::UnknownSource),
+            Some(home) if home != zone => Finding::only(Reason::WrongZone),
+            Some(_) if !known(packet.source) => Finding::only(Reason::UnknownSource),
+            Some(_) if is_bound_elsewhere(policy, packet) => Finding::only(Reason::MacMismatch),
+            Some(_) if !known(packet.destination) => Finding::only(Reason::UnknownDestination),
+            Some(_) => otherwise(),
+        };
+        if finding.conduit.is_none() {
+            let to = home(policy, packet.destination);
+            finding.conduit = to.and_then(|to| conduit_between(policy, zone, to));
+        }
+        finding
+    }
+}
+
+/// No host sends from an address of many.
+fn is_source_of_none(policy: &Policy, address: IpAddr) -> bool {
+    let all = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    all || address.is_multicast() || is_named_group(policy, address)
+}
+
+/// The window of a reply, and whether it is strict.
+fn window(reply: Reply) -> Option<(Duration, bool)> {
+    match reply {
+        Reply::Window(window) => Some((window, false)),
+        Reply::Strict(window) => Some((window, true)),
+        Reply::Free | Reply::None => None,
+    }
+}
+
+/// A question between two ends, without what does not count under a rule.
+fn remembered_as(rule: &Asked<'_>, ends: &Ends, at: u64) -> Question {
+    Question {
+        client: (!rule.names_group_client).then_some(ends.client),
+        client_port: ends.client_port,
+        server: ends.server,
+        server_port: rule.service().reply_from.is_empty().then_some(ends.server_port),
+        at,
+    }
+}
+
+/// What some conduit of the zone lists crosses.
+fn below_ip(policy: &Policy, zone: usize, kind: u16) -> Finding {
+    let conduit = policy.conduits.iter().position(|conduit| {
+        let (a, b) = conduit.zones;
+        (a == zone || b == zone && !conduit.ordered)
+            && conduit.ethertypes.iter().any(|listed| listed.0 == kind)
+    });
+    match conduit {
+        Some(_) => Finding { conduit, ..Finding::only(Reason::ListedEthertype) },
+        None => Finding::only(Reason::UnlistedEthertype),
+    }
 }
 
 /// A claim to own an address.
@@ -292,105 +443,8 @@ fn zone_of(policy: &Policy, packet: &TestPacket) -> Option<usize> {
     })
 }
 
-/// How much is said of an address by a range, and by a single host; less than both by the length of a prefix.
-const RANGE: u16 = 1000;
-const HOST: u16 = 1001;
-
-fn says(addresses: &Addresses) -> u16 {
-    match addresses {
-        Addresses::Host(_) => HOST,
-        Addresses::Range(..) => RANGE,
-        Addresses::Prefix(net) if net.prefix_len() == net.max_prefix_len() => HOST,
-        Addresses::Prefix(net) => u16::from(net.prefix_len()),
-    }
-}
-
-fn is_known(policy: &Policy, address: IpAddr) -> bool {
-    policy.assets.iter().any(|asset| takes_in(policy, asset, address))
-}
-
-fn takes_in(policy: &Policy, asset: &Asset, address: IpAddr) -> bool {
-    let holding = || asset.addresses.iter().filter(|addresses| holds(addresses, address));
-    let Some((most, zone)) = most_said(policy, address) else { return false };
-    let mut named = holding().filter(|addresses| !matches!(addresses, Addresses::Range(..)));
-    holding().next().is_some() && zone == asset.zone || named.any(|addresses| says(addresses) >= most)
-}
-
-/// Zone of what the policy says most specifically of an address.
-fn home(policy: &Policy, address: IpAddr) -> Option<usize> {
-    most_said(policy, address).map(|(_, zone)| zone)
-}
-
-/// How much is said of an address at most, and the zone of what says it.
-fn most_said(policy: &Policy, address: IpAddr) -> Option<(u16, usize)> {
-    let networks = policy.zones.iter().enumerate().flat_map(|(zone, row)| {
-        row.networks
-            .iter()
-            .filter(|net| net.contains(&address))
-            .map(move |net| (says(&Addresses::Prefix(*net)), zone))
-    });
-    let assets = policy.assets.iter().flat_map(|asset| {
-        let holding = asset.addresses.iter().filter(|addresses| holds(addresses, address));
-        holding.map(|addresses| (says(addresses), asset.zone))
-    });
-    let mut best: Option<(u16, usize)> = None;
-    for (says, zone) in networks.chain(assets) {
-        if best.is_none_or(|(most, _)| says > most) {
-            best = Some((says, zone));
-        }
-    }
-    best
-}
-
-fn holds(addresses: &Addresses, address: IpAddr) -> bool {
-    match addresses {
-        Addresses::Host(host) => *host == address,
-        Addresses::Range(first, last) => {
-            first.is_ipv4() == address.is_ipv4() && *first <= address && address <= *last
-        }
-        Addresses::Prefix(net) => net.contains(&address),
-    }
-}
-
-/// The hardware address that an address is bound to.
-fn binding(policy: &Policy, address: IpAddr) -> Option<[u8; 6]> {
-    let owners = policy.assets.iter().filter(|asset| asset.addresses.iter().any(|a| holds(a, address)));
-    owners.filter_map(|asset| asset.mac).next()
-}
-
 fn is_bound_elsewhere(policy: &Policy, packet: &TestPacket) -> bool {
     binding(policy, packet.source).is_some_and(|mac| mac != packet.source_mac)
-}
-
-fn ends(source: IpAddr, destination: IpAddr, flow: &Flow, way: Way) -> Ends {
-    let (from, to) = flow.ports();
-    match way {
-        Way::Forward => Ends { client: source, server: destination, client_port: from, server_port: to },
-        Way::Return => Ends { client: destination, server: source, client_port: to, server_port: from },
-    }
-}
-
-fn is_between(policy: &Policy, rule: &Rule, ends: &Ends) -> bool {
-    let side = |assets: &[usize], address| {
-        assets.iter().any(|asset| takes_in(policy, &policy.assets[*asset], address))
-    };
-    side(&rule.clients, ends.client) && side(&rule.servers, ends.server)
-}
-
-fn first_match<'p>(
-    policy: &'p Policy,
-    source: IpAddr,
-    destination: IpAddr,
-    flow: &Flow,
-    way: Way,
-) -> Option<(usize, &'p Rule)> {
-    let ends = ends(source, destination, flow, way);
-    policy.rules.iter().enumerate().find(|(_, rule)| {
-        let service = &policy.services[rule.service];
-        service.transport == flow.transport()
-            && port_fits(service, ends.server, ends.client_port, ends.server_port)
-            && is_between(policy, rule, &ends)
-    })
 }
 
 fn conduit_between(policy: &Policy, from: usize, to: usize) -> Option<usize> {
@@ -403,9 +457,22 @@ fn mode(policy: &Policy, rule: Option<usize>, conduit: Option<usize>) -> Mode {
     by_rule.or_else(|| conduit.map(|conduit| policy.conduits[conduit].mode)).unwrap_or(policy.default_mode)
 }
 
-/// EtherTypes without which a network does not stay up.
-fn survives(kind: u16) -> bool {
+/// What a network does not stay up without: certain EtherTypes, the spanning tree, and Cisco's protocols over SNAP.
+fn survives(body: &Body) -> bool {
     const SURVIVAL: [u16; 10] =
         [0x80e1, 0x8808, 0x8809, 0x888e, 0x88cc, 0x88e3, 0x88f7, 0x88fb, 0x892f, 0x9000];
-    SURVIVAL.contains(&kind)
+    match body {
+        Body::Ethertype(kind) => SURVIVAL.contains(kind),
+        Body::Llc { destination: 0x42, source: 0x42, .. } => true,
+        Body::Llc { destination: 0xaa, source: 0xaa, cisco, .. } => *cisco,
+        _ => false,
+    }
+}
+
+/// A first fragment of less than 128 bytes that does not show what it is, where the service looks.
+fn hides(packet: &TestPacket, flow: &Flow, service: &Service, class: Class) -> bool {
+    matches!(packet.fragment, Fragment::First(_))
+        && service.direction.is_some()
+        && class == Class::Undecidable
+        && packet.payload(flow).len() < 128
 }

@@ -34,6 +34,10 @@ pub struct TestPacket {
     pub destination: IpAddr,
     /// What it carries.
     pub body: Body,
+    /// What its transport carries, where that is TCP, UDP or SCTP.
+    pub payload: Vec<u8>,
+    /// UDP: the datagram ends before so many bytes of that, the others only trail behind it.
+    pub trailer: usize,
     /// Its place among fragments.
     pub fragment: Fragment,
     /// IPv4 options, or IPv6 extension headers.
@@ -78,6 +82,17 @@ pub enum Body {
     },
     /// Neither IP nor ARP.
     Ethertype(u16),
+    /// A frame with a length and the LLC header instead of an EtherType.
+    Llc {
+        /// Destination SAP.
+        destination: u8,
+        /// Source SAP.
+        source: u8,
+        /// Behind SNAP: one of Cisco's protocols.
+        cisco: bool,
+        /// Bytes behind the Ethernet header, at least 8.
+        length: u8,
+    },
 }
 
 /// Transport and ports.
@@ -160,13 +175,13 @@ impl Flow {
         set & flags::ACK == 0 && (set & flags::SYN != 0 || set & flags::RST == 0)
     }
 
-    fn packet(&self, from: IpAddr, to: IpAddr) -> Packet {
+    fn packet(&self, from: IpAddr, to: IpAddr, payload: &[u8]) -> Packet {
         match self {
             Self::Tcp(source, port, flags) => {
-                Packet::tcp((from, *source), (to, *port), *flags).payload([0x5a; 24])
+                Packet::tcp((from, *source), (to, *port), *flags).payload(payload)
             }
-            Self::Udp(source, port) => Packet::udp((from, *source), (to, *port)).payload([0x5a; 24]),
-            Self::Sctp(source, port) => Packet::sctp((from, *source), (to, *port)).payload([0x5a; 24]),
+            Self::Udp(source, port) => Packet::udp((from, *source), (to, *port)).payload(payload),
+            Self::Sctp(source, port) => Packet::sctp((from, *source), (to, *port)).payload(payload),
             Self::EchoRequest => Packet::echo_request(from, to, 7, 1),
             Self::EchoReply => Packet::echo_reply(from, to, 7, 1),
         }
@@ -187,6 +202,11 @@ impl TestPacket {
                 packet = packet
                     .extension(Extension::HopByHop(vec![1, 4, 0, 0, 0, 0]))
                     .extension(Extension::Destination(vec![1, 12]));
+            }
+            if matches!(self.body, Body::Flow(Flow::Udp(..))) {
+                // More of the datagram follows in later fragments.
+                let rest = if self.fragment == Fragment::Whole { 0 } else { 64 };
+                packet = packet.claim_udp_length((8 + self.payload.len() - self.trailer + rest) as u16);
             }
             packet = match self.fragment {
                 Fragment::Whole => packet,
@@ -230,7 +250,7 @@ impl TestPacket {
 
     /// Whether the body is an IP packet.
     pub fn is_ip(&self) -> bool {
-        !matches!(self.body, Body::Arp { .. } | Body::Ethertype(_))
+        !matches!(self.body, Body::Arp { .. } | Body::Ethertype(_) | Body::Llc { .. })
     }
 
     /// Whether a defect makes sense for this packet.
@@ -242,9 +262,20 @@ impl TestPacket {
                 Defect::Ihl => self.is_ip() && self.source.is_ipv4(),
                 Defect::ShortUdp | Defect::LongUdp => flow(|flow| matches!(flow, Flow::Udp(..))),
                 Defect::ShortTcp | Defect::LongTcp => flow(|flow| matches!(flow, Flow::Tcp(..))),
-                Defect::Cut => !matches!(self.body, Body::Ethertype(_)),
+                Defect::Cut => !matches!(self.body, Body::Ethertype(_) | Body::Llc { .. }),
                 Defect::HopLimit => matches!(self.body, Body::Neighbour { .. }),
             }
+    }
+
+    /// What the transport carries: an echo carries nothing that counts.
+    pub(super) fn payload(&self, flow: &Flow) -> &[u8] {
+        match flow {
+            Flow::Tcp(..) | Flow::Sctp(..) => &self.payload,
+            // A first fragment is only a part of its datagram.
+            Flow::Udp(..) if self.fragment != Fragment::Whole => &self.payload,
+            Flow::Udp(..) => &self.payload[..self.payload.len() - self.trailer],
+            Flow::EchoRequest | Flow::EchoReply => &[],
+        }
     }
 
     pub(super) fn is_malformed(&self) -> bool {
@@ -264,9 +295,9 @@ impl TestPacket {
     fn bare(&self) -> Packet {
         let (from, to) = (self.source, self.destination);
         match &self.body {
-            Body::Flow(flow) => flow.packet(from, to),
+            Body::Flow(flow) => flow.packet(from, to, &self.payload),
             Body::IcmpError { kind, from: source, to: destination, about, complete } => {
-                let mut quoted = about.packet(*source, *destination).ip_packet();
+                let mut quoted = about.packet(*source, *destination, &[0x5a; 24]).ip_packet();
                 let header = if from.is_ipv4() { 20 } else { 40 };
                 quoted.truncate(header + if *complete { 8 } else { 7 });
                 Packet::icmp(from, to, *kind, 0, &[&[0; 4], quoted.as_slice()].concat())
@@ -287,6 +318,13 @@ impl TestPacket {
                 Packet::icmp(from, to, 136, 0, &body).hops(255)
             }
             Body::Ethertype(kind) => Packet::ethernet(*kind, &[0x5a; 46]),
+            Body::Llc { destination, source, cisco, length } => {
+                // Control, then the organisation and its protocol.
+                let snap = if *cisco { [3, 0, 0, 0x0c, 0x20, 0x00] } else { [3, 0, 0, 0, 0x08, 0x00] };
+                let mut payload = [[*destination, *source].as_slice(), &snap].concat();
+                payload.resize(usize::from(*length), 0x5a);
+                Packet::llc(&payload)
+            }
         }
     }
 }

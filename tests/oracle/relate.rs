@@ -7,7 +7,7 @@ use banchi_common::abi::Transport;
 
 use super::packet::ECHO;
 
-fn is_in(ranges: &[PortRange], port: u16) -> bool {
+pub(super) fn is_in(ranges: &[PortRange], port: u16) -> bool {
     ranges.iter().any(|range| range.first <= port && port <= range.last)
 }
 

@@ -18,6 +18,7 @@
 
 mod address;
 mod arp;
+mod attack;
 mod cost;
 mod counter;
 mod deviation;
@@ -35,6 +36,7 @@ mod mode;
 mod neighbour;
 mod order;
 mod pair;
+mod payload;
 mod port;
 mod sctp;
 mod site;
@@ -45,3 +47,4 @@ mod tcp;
 mod truncation;
 mod udp;
 mod vlan;
+mod window;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use banchi::datapath::{Count, Counters, Datapath, Options, Outcome};
 use banchi::image::Image;
 use banchi::policy::model::{Mode, Policy};
+use banchi_common::direction::Class;
 use banchi_common::reason::{Orientation, Reason, Verdict};
 use banchi_tests::packet::Packet;
 
@@ -163,6 +164,7 @@ pub(crate) struct Want {
     rule: Option<Option<&'static str>>,
     conduit: Option<Option<&'static str>>,
     zone: Option<Option<&'static str>>,
+    class: Option<Class>,
 }
 
 /// A rule allows it, client to server.
@@ -209,7 +211,7 @@ pub(crate) fn reports(reason: Reason) -> Want {
 }
 
 fn want(reason: Reason, verdict: Verdict) -> Want {
-    Want { reason, verdict, orientation: None, rule: None, conduit: None, zone: None }
+    Want { reason, verdict, orientation: None, rule: None, conduit: None, zone: None, class: None }
 }
 
 impl Want {
@@ -252,6 +254,11 @@ impl Want {
         Self { zone: Some(None), ..self }
     }
 
+    /// What its payload shows itself as.
+    pub(crate) fn class(self, class: Class) -> Self {
+        Self { class: Some(class), ..self }
+    }
+
     fn problems(&self, site: &Site, outcome: &Outcome) -> Vec<String> {
         let policy = &site.policy;
         let mut found = Vec::new();
@@ -265,6 +272,9 @@ impl Want {
         differ("`dropped`", outcome.dropped.to_string(), (self.verdict == Verdict::Drop).to_string());
         if let Some(wanted) = self.orientation {
             differ("the orientation", format!("{:?}", outcome.orientation), format!("{wanted:?}"));
+        }
+        if let Some(wanted) = self.class {
+            differ("the class", format!("{:?}", outcome.class), format!("{wanted:?}"));
         }
         if let Some(wanted) = self.rule {
             let is = outcome.rule.map(|at| policy.rules[at].name.as_str());

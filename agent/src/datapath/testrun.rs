@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aya::maps::PerCpuArray;
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{TestRun as _, TestRunOptions, TestRunResult};
 use banchi_common::abi::Trace;
 use banchi_common::direction::Class;
 use banchi_common::reason::{Orientation, Reason, Verdict};
@@ -42,24 +42,15 @@ impl Datapath {
     /// # Errors
     /// Where the kernel refuses the run, or the program was loaded without a trace.
     pub fn test_run(&self, packet: &[u8], interface: u32) -> Result<Outcome, DatapathError> {
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let context = [0, packet.len() as u32, 0, interface, 0, 0];
         let before = self.traces()?;
-        let result = self
-            .program()?
-            .test_run(TestRunOptions {
-                data_in: Some(packet),
-                ctx_in: Some(bytemuck::bytes_of(&context)),
-                ..TestRunOptions::new()
-            })
-            .map_err(|e| DatapathError::other("run a packet through the program", super::load::chain(&e)))?;
+        let dropped = self.test_drop(packet, interface)?;
         let after = self.traces()?;
         let trace = after.iter().zip(&before).find(|(now, then)| now.count != then.count).map(|(now, _)| now);
         let trace =
             trace.ok_or_else(|| DatapathError::other("read the trace", "it was loaded without one"))?;
         let unknown = || DatapathError::other("read the trace", format!("it makes no sense: {trace:?}"));
         Ok(Outcome {
-            dropped: result.return_value == XDP_DROP,
+            dropped,
             reason: Reason::from_number(trace.reason).ok_or_else(unknown)?,
             verdict: Verdict::from_number(trace.verdict).ok_or_else(unknown)?,
             orientation: match trace.orientation {
@@ -74,22 +65,34 @@ impl Datapath {
         })
     }
 
+    /// Runs one packet of at least 14 bytes, as if it came in by an interface, and says only whether it is dropped:
+    /// for floods.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the run.
+    pub fn test_drop(&self, packet: &[u8], interface: u32) -> Result<bool, DatapathError> {
+        Ok(self.run(packet, interface, 1)?.return_value == XDP_DROP)
+    }
+
     /// Runs one packet many times, and says how long the program took each time on average.
     ///
     /// # Errors
     /// Where the kernel refuses the run.
     pub fn time_run(&self, packet: &[u8], interface: u32, repeat: u32) -> Result<Duration, DatapathError> {
+        Ok(self.run(packet, interface, repeat)?.duration)
+    }
+
+    fn run(&self, packet: &[u8], interface: u32, repeat: u32) -> Result<TestRunResult, DatapathError> {
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let context = [0, packet.len() as u32, 0, interface, 0, 0];
-        let result = self
-            .program()?
+        self.program()?
             .test_run(TestRunOptions {
                 data_in: Some(packet),
                 ctx_in: Some(bytemuck::bytes_of(&context)),
                 repeat,
                 ..TestRunOptions::new()
             })
-            .map_err(|e| DatapathError::other("run a packet through the program", super::load::chain(&e)))?;
-        Ok(result.duration)
+            .map_err(|e| DatapathError::other("run a packet through the program", super::load::chain(&e)))
     }
 
     fn traces(&self) -> Result<Vec<Trace>, DatapathError> {

@@ -130,7 +130,10 @@ pub(super) fn emit(
                 _ => (4, client, server),
             };
             let (k0, k1, client_low) = exact_key(from, source_port, to, port);
-            let flow = if client_low {
+            let flow = if (from, source_port) == (to, port) {
+                // Both zones name the group: who asks it from itself also answers itself.
+                FlowRow { low_asks: number, high_asks: number }
+            } else if client_low {
                 FlowRow { low_asks: number, high_asks: 0 }
             } else {
                 FlowRow { low_asks: 0, high_asks: number }

@@ -179,6 +179,15 @@ impl Nodes {
         nodes.iter().any(|node| self.blocks.get(*node as usize - 1).is_some_and(|(_, about)| about.group))
     }
 
+    /// Whether an asset itself names a group address. That a prefix takes in one that another asset names says
+    /// nothing about the hosts in it.
+    pub(super) fn names_group(&self, asset: &Asset) -> bool {
+        asset.addresses.iter().flat_map(blocks_of).any(|block| {
+            let found = self.blocks.binary_search_by_key(&block, |(block, _)| *block).ok();
+            found.and_then(|at| self.blocks.get(at)).is_some_and(|(_, about)| about.group)
+        })
+    }
+
     pub(super) fn any_group(&self) -> bool {
         self.blocks.iter().any(|(_, about)| about.group)
     }

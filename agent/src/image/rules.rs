@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use banchi_common::abi::{
-    CUSTOM, Feature, MODE_INHERIT, RULE_ANSWERS_ONLY, RULE_CLIENT_MAC, RULE_GROUP_CLIENT, RULE_GROUP_SERVER,
-    RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
+    CUSTOM, Feature, MODE_INHERIT, RULE_ANSWERS_ONLY, RULE_ANY_CLIENT, RULE_CLIENT_MAC, RULE_GROUP_CLIENT,
+    RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
 };
 
 use super::Image;
@@ -28,7 +28,7 @@ pub(super) fn rows(expanded: &Expanded<'_>, nodes: &Nodes) -> Vec<RuleRow> {
             conduit: rule.conduit as u16 + 1,
             client_zone: rule.client_zone as u16 + 1,
             server_zone: rule.server_zone as u16 + 1,
-            flags: flags(rule, service, nodes, groups.contains(&rule.service))
+            flags: flags(policy, rule, service, nodes, groups.contains(&rule.service))
                 | if answers_only { RULE_ANSWERS_ONLY } else { 0 },
             mode: rule.mode.map_or(MODE_INHERIT, |mode| mode as u8),
             transport: service.transport as u8,
@@ -54,14 +54,17 @@ pub(super) fn rows(expanded: &Expanded<'_>, nodes: &Nodes) -> Vec<RuleRow> {
     std::iter::once(none).chain(rows).collect()
 }
 
-fn flags(rule: &Rule, service: &Service, nodes: &Nodes, group_server: bool) -> u16 {
+fn flags(policy: &Policy, rule: &Rule, service: &Service, nodes: &Nodes, group_server: bool) -> u16 {
     // The address is bound, whichever asset the rule names it by.
     let has_mac = |assets: &[usize]| nodes.any_mac() && nodes.have_mac(&nodes.of_assets(assets));
     let group_client = nodes.any_group() && nodes.have_group(&nodes.of_assets(&rule.clients));
+    let mut clients = rule.clients.iter().filter_map(|asset| policy.assets.get(*asset));
+    let any_client = nodes.any_group() && clients.any(|asset| nodes.names_group(asset));
     [
         (has_mac(&rule.clients), RULE_CLIENT_MAC),
         (has_mac(&rule.servers), RULE_SERVER_MAC),
         (group_client, RULE_GROUP_CLIENT),
+        (any_client, RULE_ANY_CLIENT),
         (group_server, RULE_GROUP_SERVER),
         (!service.reply_from.is_empty(), RULE_REPLY_FROM),
         (matches!(service.reply, Reply::Strict(_)), RULE_STRICT),
@@ -90,7 +93,7 @@ pub(super) fn settings(image: &mut Image, plan: &Plan) {
         number => bits | 1 << number,
     });
     let windows = rows.clone().any(|row| row.window_ns != 0);
-    let shared = RULE_GROUP_CLIENT | RULE_GROUP_SERVER | RULE_REPLY_FROM;
+    let shared = RULE_ANY_CLIENT | RULE_GROUP_SERVER | RULE_REPLY_FROM;
     let noted = rows
         .enumerate()
         .any(|(rule, row)| row.window_ns != 0 && (row.flags & shared != 0 || !plan.is_exact(rule)));

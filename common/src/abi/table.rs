@@ -228,6 +228,8 @@ pub const RULE_ANSWERS_ONLY: u16 = 32;
 pub const RULE_STRICT: u16 = 64;
 /// There are no answers.
 pub const RULE_ONE_WAY: u16 = 128;
+/// The rule names a group that answers may go to, so that nobody can tell whose question they answer.
+pub const RULE_ANY_CLIENT: u16 = 256;
 
 /// A conduit's mode: the only row that changes while a generation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]

@@ -2,17 +2,17 @@
 
 use core::cell::Cell;
 
-use super::conversation::{Ends, is_within};
+use super::conversation::{ANYBODY, Ends, is_within};
 use super::decide::{Decision, mac_fits};
 use super::lookup::Matched;
 use super::tables::Tables;
 use crate::abi::{
-    CUSTOM, Feature, NODE_GROUP, RULE_ANSWERS_ONLY, RULE_CLIENT_MAC, RULE_GROUP_CLIENT, RULE_GROUP_SERVER,
-    RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
+    CUSTOM, Feature, NODE_GROUP, RULE_ANSWERS_ONLY, RULE_ANY_CLIENT, RULE_CLIENT_MAC, RULE_GROUP_CLIENT,
+    RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
 };
 use crate::direction::{Class, Classes, Payload, classify};
 use crate::reason::{Orientation, Reason};
-use crate::wire::{Address, FIRST_FRAGMENT, Headers, Packet};
+use crate::wire::{Address, FIRST_FRAGMENT, Headers, OFFSET_MASK, Packet};
 
 /// The decision on a flow that some rule matches; `None` where none does.
 ///
@@ -42,7 +42,8 @@ pub(super) fn admit<P: Packet, T: Tables>(
         return None;
     }
     let row = tables.rule(matched.back)?;
-    if protocol != row.protocol {
+    // Two services that name the byte themselves may name different ones.
+    if protocol != row.protocol || protocol == CUSTOM {
         class = class_of(packet, tables, headers, row);
     }
     let reason = answer(packet, tables, headers, zone, matched, row, class);
@@ -58,10 +59,11 @@ const fn may(classes: u8, class: Class) -> bool {
 /// Whether a first fragment is too short to show what its message is. Stacks fill their fragments: one that does
 /// not hides something.
 #[inline(always)]
-const fn hides(headers: &Headers, row: &RuleRow) -> bool {
+const fn hides(headers: &Headers, row: &RuleRow, class: Class) -> bool {
     const ENOUGH: u32 = 128;
     headers.fragment == FIRST_FRAGMENT
         && row.protocol != 0
+        && matches!(class, Class::Undecidable)
         && headers.end.wrapping_sub(headers.payload) < ENOUGH
 }
 
@@ -81,8 +83,9 @@ fn question<P: Packet, T: Tables>(
     if row.flags & RULE_CLIENT_MAC != 0 && !mac_fits(packet, tables, headers) {
         return Reason::MacMismatch;
     }
-    if row.flags & RULE_GROUP_CLIENT != 0 && is_group(tables, headers.family, &headers.source)
-        || hides(headers, row)
+    if is_of_many(headers.family, &headers.source)
+        || row.flags & RULE_GROUP_CLIENT != 0 && is_group(tables, headers.family, &headers.source)
+        || hides(headers, row, class)
     {
         return Reason::Malformed;
     }
@@ -111,7 +114,7 @@ fn answer<P: Packet, T: Tables>(
     if row.flags & RULE_SERVER_MAC != 0 && !mac_fits(packet, tables, headers) {
         return Reason::MacMismatch;
     }
-    if hides(headers, row) {
+    if hides(headers, row, class) {
         return Reason::Malformed;
     }
     if headers.opens_as_server() || row.flags & RULE_ONE_WAY != 0 || !may(row.server_may, class) {
@@ -142,7 +145,12 @@ fn class_of<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, row
     if row.protocol != CUSTOM {
         return classify(&payload, row.transport, row.protocol, protocols);
     }
-    match payload.u8(usize::from(row.at)) {
+    let at = usize::from(row.at);
+    // No frame is that long, and the verifier follows a reader no further.
+    if at > OFFSET_MASK {
+        return Class::Undecidable;
+    }
+    match payload.u8(at) {
         Some(byte) if protocols & 1 != 0 && byte & row.mask == row.request => Class::Request,
         Some(byte) if protocols & 1 != 0 && byte & row.mask == row.response => Class::Response,
         _ => Class::Undecidable,
@@ -157,7 +165,7 @@ fn slot<'t, T: Tables>(
     row: &RuleRow,
     low_asks: bool,
 ) -> Option<&'t Cell<u64>> {
-    if matched.place == 0 || row.flags & (RULE_REPLY_FROM | RULE_GROUP_CLIENT) != 0 {
+    if matched.place == 0 || row.flags & (RULE_REPLY_FROM | RULE_ANY_CLIENT) != 0 {
         return None;
     }
     let [low, high] = tables.asked(matched.place - 1)?;
@@ -189,8 +197,8 @@ fn note<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &RuleR
         server_port: headers.destination_port,
     };
     if row.flags & RULE_GROUP_SERVER != 0 && is_group(tables, headers.family, &headers.destination) {
-        ends.server = Address { hi: 0, lo: 0 };
-    } else if matched.place != 0 && row.flags & (RULE_REPLY_FROM | RULE_GROUP_CLIENT) == 0 {
+        ends.server = ANYBODY;
+    } else if matched.place != 0 && row.flags & (RULE_REPLY_FROM | RULE_ANY_CLIENT) == 0 {
         return;
     }
     let place = ends.as_noted(row.flags).place(tables);
@@ -229,7 +237,7 @@ fn is_asked<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &R
     if row.flags & RULE_GROUP_SERVER == 0 {
         return false;
     }
-    ends.server = Address { hi: 0, lo: 0 };
+    ends.server = ANYBODY;
     let place = ends.place(tables);
     is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns)
 }
@@ -238,14 +246,21 @@ impl Ends {
     /// Without what may differ between question and answer.
     #[inline(always)]
     fn as_noted(mut self, flags: u16) -> Self {
-        if flags & RULE_GROUP_CLIENT != 0 {
-            self.client = Address { hi: 0, lo: 0 };
+        if flags & RULE_ANY_CLIENT != 0 {
+            self.client = ANYBODY;
         }
         if flags & RULE_REPLY_FROM != 0 {
             self.server_port = 0;
         }
         self
     }
+}
+
+/// Multicast, or 255.255.255.255: also within a prefix that lets every host ask. Which other addresses are of many
+/// hangs on the networks of the plant, and [`is_group`] knows those that the policy names.
+#[inline(always)]
+const fn is_of_many(family: u8, address: &Address) -> bool {
+    if family == 4 { address.lo >> 28 == 0xe || address.lo == 0xffff_ffff } else { address.hi >> 56 == 0xff }
 }
 
 #[inline(always)]

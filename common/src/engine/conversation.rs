@@ -12,7 +12,12 @@ use crate::wire::Address;
 /// Places of a bucket that one client can hold.
 const SHARE: u32 = WAYS as u32 / 2;
 
-/// Who asks whom, as the table knows it. What may differ between question and answer is zero.
+/// Stands for an end that may be another in the question and in the answer. No host has it: 0.0.0.0 and `::` are what
+/// hosts ask from that have no address yet.
+pub(super) const ANYBODY: Address = Address { hi: u64::MAX, lo: 0 };
+
+/// Who asks whom, as the table knows it. An address that may differ between question and answer is [`ANYBODY`], such
+/// a port is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ends {
     pub(super) client: Address,

@@ -4,7 +4,7 @@ use super::admit::admit;
 use super::diagnose::diagnose;
 use super::lookup::{Nodes, match_flow};
 use super::tables::{FragmentKey, Tables};
-use crate::abi::{Feature, MODE_INHERIT, Mode, NODE_ASSET, NODE_MAC, RuleRow, Tag, VIDS};
+use crate::abi::{Feature, MODE_INHERIT, Mode, NODE_ASSET, NODE_MAC, RULE_ANSWERS_ONLY, RuleRow, Tag, VIDS};
 use crate::direction::Class;
 use crate::reason::{Orientation, Reason, Verdict};
 use crate::wire::{self, Content, FIRST_FRAGMENT, Headers, Packet};
@@ -196,14 +196,14 @@ fn is_related<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers, zon
         return false;
     }
     let matched = match_flow(tables, &inner);
-    let is_forward = matched.forward != 0;
-    let rule = if is_forward { matched.forward } else { matched.back };
-    match tables.rule(rule) {
-        Some(row) if rule != 0 => {
-            u32::from(if is_forward { row.server_zone } else { row.client_zone }) == zone
-        }
-        _ => false,
+    // Nobody asks the ports that only answer.
+    if matched.forward != 0
+        && let Some(row) = tables.rule(matched.forward)
+        && row.flags & RULE_ANSWERS_ONLY == 0
+    {
+        return u32::from(row.server_zone) == zone;
     }
+    matched.back != 0 && tables.rule(matched.back).is_some_and(|row| u32::from(row.client_zone) == zone)
 }
 
 /// ARP and neighbour discovery pass unless they claim an address of another zone or another device.

@@ -57,7 +57,8 @@ pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers, l4: usize) -> 
                 headers.end = (l4 + length) as u32;
             }
         }
-        Transport::Sctp | Transport::Icmp => {}
+        // Chunks follow the common header.
+        Transport::Sctp | Transport::Icmp => headers.payload = (l4 + SCTP_HEADER) as u32,
     }
     headers.transport = transport as u8;
     headers.source_port = (ports >> 16) as u16;
