@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banchi::policy::model::{
-    Addresses, Asset, Conduit, Ethertype, Forwarding, Mode, OnAgentLoss, Policy, Rule, ServerPort, Service,
-    Transport, Vlan, Zone,
+    Addresses, Asset, Conduit, Ethertype, Forwarding, Mode, OnAgentLoss, Policy, Reply, Rule, ServerPort,
+    Service, Transport, Vlan, Zone,
 };
 use fastrand::Rng;
 use ipnet::IpNet;
