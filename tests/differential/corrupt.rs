@@ -23,7 +23,7 @@ const CORRUPTIONS: [(&str, Corruption, usize); 7] = [
     ("the flags of a node", node, 50),
     ("the mode of a conduit", conduit, 50),
     ("a window, by a nanosecond", window, 20),
-    ("what one side may send", classes, 30),
+    ("what one side may send", classes, 20),
     ("how a payload is read", protocol, 40),
 ];
 
