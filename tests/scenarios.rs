@@ -35,6 +35,8 @@ pub enum Means {
     Bacnet,
     /// A UDP socket and a server that echoes.
     Udp,
+    /// FINS commands, made by hand, and a server that answers them.
+    Fins,
     /// A TCP socket and a server that echoes.
     Tcp,
 }
@@ -75,6 +77,15 @@ pub const SCENARIOS: &[Scenario] = &[
         source_port: 6000,
         servers: &[("plc-1", 6011), ("plc-2", 6012), ("plc-3", 6013)],
         means: Means::Udp,
+        reason: None,
+    },
+    Scenario {
+        name: "fins",
+        story: "the workstation commands a PLC: FINS from 9600 to 9600, with messages made by hand",
+        client: "workstation",
+        source_port: 9600,
+        servers: &[("plc-1", 9600)],
+        means: Means::Fins,
         reason: None,
     },
     Scenario {
@@ -120,6 +131,15 @@ pub const SCENARIOS: &[Scenario] = &[
         source_port: 502,
         servers: &[("scada", 40502)],
         means: Means::Tcp,
+        reason: Some("reversed-direction"),
+    },
+    Scenario {
+        name: "plc commands",
+        story: "a PLC commands SCADA over FINS: the ports are those of an answer, the message is none",
+        client: "plc-2",
+        source_port: 9600,
+        servers: &[("scada", 9600)],
+        means: Means::Fins,
         reason: Some("reversed-direction"),
     },
     Scenario {

@@ -119,6 +119,9 @@ impl<'lab> Stage<'lab> {
                 Means::Modbus => stacks.push(peers::modbus_server(host, &host.ipv4().to_string())?),
                 Means::Bacnet => stacks.push(peers::bacnet_device(host, &host.ipv4_with_prefix())?),
                 Means::Udp => udp.push(UdpEcho::new(host, host.ipv4(), &ports)?),
+                Means::Fins => {
+                    udp.push(UdpEcho::answering(host, host.ipv4(), &ports, traffic::answer_fins)?);
+                }
                 Means::Tcp => {
                     for port in ports {
                         tcp.push(TcpEcho::new(host, (host.ipv4(), port))?);
@@ -192,7 +195,7 @@ impl<'lab> Stage<'lab> {
                 let peer = peers::bacnet_client(client, &address, &server.ip().to_string(), readings)?;
                 successes(peer, readings)?
             }
-            Means::Udp | Means::Tcp => self.ask(scenario, client)?,
+            Means::Udp | Means::Fins | Means::Tcp => self.ask(scenario, client)?,
         };
         let arrived = watchers
             .iter()
@@ -210,6 +213,12 @@ impl<'lab> Stage<'lab> {
         let question = scenario.name.as_bytes();
         let outcome = |&server| match scenario.means {
             Means::Tcp => traffic::ask_tcp(client, from, self.server(server), question, PATIENCE),
+            Means::Fins => {
+                let mut answer = traffic::FINS_COMMAND;
+                traffic::answer_fins(&mut answer);
+                let command = &traffic::FINS_COMMAND;
+                traffic::exchange_udp(client, from, self.server(server), command, &answer, PATIENCE)
+            }
             _ => traffic::ask_udp(client, from, self.server(server), question, PATIENCE),
         };
         let outcomes: Vec<_> = scenario.servers.iter().map(outcome).collect::<Result<_>>()?;

@@ -63,6 +63,20 @@ impl UdpEcho {
     /// # Errors
     /// If the address is not one of the host's or a port is taken.
     pub fn new(host: &Namespace, address: impl Into<IpAddr>, ports: &[u16]) -> Result<Self> {
+        Self::answering(host, address, ports, |_| {})
+    }
+
+    /// The same, with an answer that is made of the question.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn answering(
+        host: &Namespace,
+        address: impl Into<IpAddr>,
+        ports: &[u16],
+        answer: fn(&mut [u8]),
+    ) -> Result<Self> {
+        let make = answer;
         let address = address.into();
         let sockets: Vec<_> = ports.iter().map(|&port| host.udp((address, port))).collect::<Result<_>>()?;
         sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
@@ -70,7 +84,7 @@ impl UdpEcho {
         let asked = Arc::new(AtomicU32::new(0));
         let answer = {
             let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
-            move || answer_until(&stop, &sockets, &asked)
+            move || answer_until(&stop, &sockets, &asked, make)
         };
         Ok(Self { thread: Some(std::thread::spawn(answer)), stop, asked })
     }
@@ -90,7 +104,7 @@ impl Drop for UdpEcho {
     }
 }
 
-fn answer_until(stop: &OwnedFd, sockets: &[UdpSocket], asked: &AtomicU32) {
+fn answer_until(stop: &OwnedFd, sockets: &[UdpSocket], asked: &AtomicU32, make: fn(&mut [u8])) {
     let mut buffer = [0; 2048];
     loop {
         let mut waiting: Vec<_> = sockets.iter().map(|s| PollFd::new(s, PollFlags::IN)).collect();
@@ -103,6 +117,7 @@ fn answer_until(stop: &OwnedFd, sockets: &[UdpSocket], asked: &AtomicU32) {
             // Whatever else it reports is an ICMP error about an earlier answer, and thereby taken note of.
             if let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 asked.fetch_add(1, Ordering::SeqCst);
+                make(&mut buffer[..length]);
                 let _ = socket.send_to(&buffer[..length], from);
             }
         }
@@ -149,10 +164,35 @@ pub fn ask_udp(
     question: &[u8],
     patience: Duration,
 ) -> Result<Outcome> {
+    exchange_udp(host, from, to, question, question, patience)
+}
+
+/// The same, with an answer that is not the question.
+///
+/// # Errors
+/// As [`ask_udp`].
+pub fn exchange_udp(
+    host: &Namespace,
+    from: impl Endpoint,
+    to: impl Endpoint,
+    question: &[u8],
+    answer: &[u8],
+    patience: Duration,
+) -> Result<Outcome> {
     let to = to.endpoint();
     let socket = host.udp(from)?;
     socket.connect(to)?;
-    ask(&socket, question, patience).with_context(|| format!("asking {to} over UDP"))
+    ask(&socket, question, answer, patience).with_context(|| format!("asking {to} over UDP"))
+}
+
+/// A FINS command (synthetic, after Omron W342): read the state of the controller.
+pub const FINS_COMMAND: [u8; 13] = [0x80, 0, 2, 0, 1, 0, 0, 2, 0, 7, 0x06, 0x01, 0];
+
+/// Makes the response to a FINS command of it.
+pub fn answer_fins(message: &mut [u8]) {
+    if let Some(first) = message.first_mut() {
+        *first |= 0x40;
+    }
 }
 
 /// Opens a connection from `from` (port 0 for any), sends, and waits for the same bytes to come back.
@@ -201,19 +241,19 @@ fn ask_each(
     let socket = host.udp(from)?;
     let ask_one = |to: SocketAddr| {
         socket.connect(to)?;
-        let outcome = ask(&socket, to.to_string().as_bytes(), DEADLINE);
+        let outcome = ask(&socket, to.to_string().as_bytes(), to.to_string().as_bytes(), DEADLINE);
         Ok((to, outcome.with_context(|| format!("asking {to} from port {}", from.port()))?))
     };
     servers.map(ask_one).collect()
 }
 
-fn ask(socket: &UdpSocket, question: &[u8], patience: Duration) -> Result<Outcome> {
+fn ask(socket: &UdpSocket, question: &[u8], answer: &[u8], patience: Duration) -> Result<Outcome> {
     socket.set_read_timeout(Some(patience))?;
     let mut buffer = [0; 2048];
     let asked = socket.send(question).and_then(|_| socket.recv(&mut buffer));
     match asked {
         Ok(length) => {
-            anyhow::ensure!(buffer[..length] == *question, "another answer: {:02x?}", &buffer[..length]);
+            anyhow::ensure!(buffer[..length] == *answer, "another answer: {:02x?}", &buffer[..length]);
             Ok(Outcome::Answered)
         }
         Err(error) => outcome(error),
