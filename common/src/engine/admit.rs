@@ -12,7 +12,7 @@ use crate::abi::{
 };
 use crate::direction::{Class, Classes, Payload, classify};
 use crate::reason::{Orientation, Reason};
-use crate::wire::{Address, FIRST_FRAGMENT, Headers, Packet};
+use crate::wire::{Address, FIRST_FRAGMENT, Headers, OFFSET_MASK, Packet};
 
 /// The decision on a flow that some rule matches; `None` where none does.
 ///
@@ -55,14 +55,16 @@ const fn may(classes: u8, class: Class) -> bool {
     matches!(class, Class::Undecidable) || Classes(classes).holds(class)
 }
 
-/// Whether a first fragment is too short to show what its message is. Stacks fill their fragments: one that does
-/// not hides something.
+/// Whether a first fragment is too short to show what its message is, or does not even have its TCP header whole.
+/// Stacks fill their fragments: one that does not hides something.
 #[inline(always)]
 const fn hides(headers: &Headers, row: &RuleRow) -> bool {
     const ENOUGH: u32 = 128;
+    // A byte that the policy itself names may stand further on.
+    let enough = if row.at as u32 >= ENOUGH { row.at as u32 + 1 } else { ENOUGH };
     headers.fragment == FIRST_FRAGMENT
         && row.protocol != 0
-        && headers.end.wrapping_sub(headers.payload) < ENOUGH
+        && headers.end < headers.payload.saturating_add(enough)
 }
 
 #[inline(always)]
@@ -138,11 +140,16 @@ fn class_of<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, row
     if protocols == 0 || row.protocol == 0 {
         return Class::Undecidable;
     }
-    let payload = Payload::new(packet, headers.payload as usize, headers.end as usize);
+    let payload = Payload::of(packet, headers);
     if row.protocol != CUSTOM {
         return classify(&payload, row.transport, row.protocol, protocols);
     }
-    match payload.u8(usize::from(row.at)) {
+    let at = usize::from(row.at);
+    // No frame is that long, and the verifier follows a reader no further.
+    if at > OFFSET_MASK {
+        return Class::Undecidable;
+    }
+    match payload.u8(at) {
         Some(byte) if protocols & 1 != 0 && byte & row.mask == row.request => Class::Request,
         Some(byte) if protocols & 1 != 0 && byte & row.mask == row.response => Class::Response,
         _ => Class::Undecidable,
