@@ -275,8 +275,8 @@ impl Maker<'_> {
         for _ in 0..self.pick(&[1, 3, 6, 12]) {
             let (client_zone, server_zone) =
                 if ordered || self.rng.bool() { zones } else { (zones.1, zones.0) };
-            let clients = self.some_assets(client_zone, false);
-            let mut servers = self.some_assets(server_zone, true);
+            let clients = self.some_assets(policy, client_zone, false);
+            let mut servers = self.some_assets(policy, server_zone, true);
             let service = self.rng.usize(0..self.services.len());
             if self.services[service].transport == Transport::Udp && self.chance(30) {
                 // A question to all, and the answer of each.
@@ -311,8 +311,11 @@ impl Maker<'_> {
         }
     }
 
-    fn some_assets(&mut self, zone: usize, groups: bool) -> Vec<usize> {
-        let is_group = |asset: &Asset| asset.addresses.iter().any(is_multicast);
+    fn some_assets(&mut self, policy: &Policy, zone: usize, groups: bool) -> Vec<usize> {
+        let group = |addresses: &Addresses| {
+            is_multicast(addresses) || matches!(addresses, Addresses::Host(host) if policy.is_group(*host))
+        };
+        let is_group = |asset: &Asset| asset.addresses.iter().any(group);
         let fitting = self.assets.iter().enumerate().filter(|(_, asset)| asset.zone == zone);
         let mut all: Vec<usize> =
             fitting.filter(|(_, asset)| groups || !is_group(asset)).map(|(id, _)| id).collect();

@@ -84,10 +84,10 @@ impl Maker<'_> {
         service.direction = Some(if known && self.chance(40) {
             Direction::Named(protocol)
         } else {
-            let mask = self.pick(&[0x80, 0x80, 0xff, 0x0f, 0x03, 0]);
-            let (request, response) = (self.rng.u8(..), self.rng.u8(..));
-            // Sometimes nothing tells them apart.
-            let response = if self.chance(8) { request } else { response };
+            let mask: u8 = self.pick(&[0x80, 0x80, 0xff, 0x0f, 0x03, 0x40]);
+            let request = self.rng.u8(..) & mask;
+            // Another value of those bits: one of them flips.
+            let response = request ^ (1 << mask.trailing_zeros());
             let at = self.pick(&[0, 0, 0, 1, 2, 7, 23, 24, 700, u16::MAX]);
             Direction::Custom { at, mask, request, response }
         });

@@ -73,7 +73,7 @@ mod rules;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use banchi::policy::model::{Class, Mode, Policy, Reply, Service, Vlan};
+use banchi::policy::model::{Class, Direction, Mode, Policy, Reply, Service, Vlan};
 use banchi_common::reason::{Orientation, Reason, Verdict};
 
 use address::{binding, home, is_known, is_named_group};
@@ -239,14 +239,14 @@ impl<'p> Oracle<'p> {
         let find = |way| first_match(&self.rules, packet.source, packet.destination, flow, way).cloned();
         let (question, answer) = (find(Way::Forward), find(Way::Return));
         if let Some(rule) = question {
-            let class = class_of(rule.service(), packet.payload(flow));
+            let class = class_of(rule.service(), packet.payload(flow), packet.datagram());
             if answer.is_none() || class == Class::Undecidable || rule.service().client_may.holds(class) {
                 let reason = self.question(packet, flow, zone, &rule, class, now);
                 return self.matched(&rule, Orientation::Forward, class, reason);
             }
         }
         if let Some(rule) = answer {
-            let class = class_of(rule.service(), packet.payload(flow));
+            let class = class_of(rule.service(), packet.payload(flow), packet.datagram());
             let reason = self.answer(packet, flow, zone, &rule, class, now);
             return self.matched(&rule, Orientation::Return, class, reason);
         }
@@ -469,10 +469,14 @@ fn survives(body: &Body) -> bool {
     }
 }
 
-/// A first fragment of less than 128 bytes that does not show what it is, where the service looks.
+/// A first fragment of less than 256 bytes, or without the byte that the service names, that does not show what it is.
 fn hides(packet: &TestPacket, flow: &Flow, service: &Service, class: Class) -> bool {
+    let enough = match service.direction {
+        Some(Direction::Custom { at, .. }) if at >= 256 => usize::from(at) + 1,
+        _ => 256,
+    };
     matches!(packet.fragment, Fragment::First(_))
         && service.direction.is_some()
         && class == Class::Undecidable
-        && packet.payload(flow).len() < 128
+        && packet.payload(flow).len() < enough
 }

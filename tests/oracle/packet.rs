@@ -204,9 +204,7 @@ impl TestPacket {
                     .extension(Extension::Destination(vec![1, 12]));
             }
             if matches!(self.body, Body::Flow(Flow::Udp(..))) {
-                // More of the datagram follows in later fragments.
-                let rest = if self.fragment == Fragment::Whole { 0 } else { 64 };
-                packet = packet.claim_udp_length((8 + self.payload.len() - self.trailer + rest) as u16);
+                packet = packet.claim_udp_length(self.udp_length());
             }
             packet = match self.fragment {
                 Fragment::Whole => packet,
@@ -265,6 +263,18 @@ impl TestPacket {
                 Defect::Cut => !matches!(self.body, Body::Ethertype(_) | Body::Llc { .. }),
                 Defect::HopLimit => matches!(self.body, Body::Neighbour { .. }),
             }
+    }
+
+    /// Length that the UDP header of a first fragment claims for the whole datagram, itself included.
+    pub(super) fn datagram(&self) -> Option<u16> {
+        let udp = matches!(self.body, Body::Flow(Flow::Udp(..)));
+        (udp && matches!(self.fragment, Fragment::First(_))).then(|| self.udp_length())
+    }
+
+    fn udp_length(&self) -> u16 {
+        // More of the datagram follows in later fragments.
+        let rest = if self.fragment == Fragment::Whole { 0 } else { 64 };
+        (8 + self.payload.len() - self.trailer + rest) as u16
     }
 
     /// What the transport carries: an echo carries nothing that counts.

@@ -24,6 +24,7 @@ mod counter;
 mod deviation;
 mod direction;
 mod ethernet;
+mod evasion;
 mod event;
 mod fragment;
 mod gateway;

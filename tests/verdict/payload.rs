@@ -12,7 +12,7 @@ services:
   tcp:  { transport: tcp, port: 9600, direction: { at: 2, mask: 0xc0, request: 0x80, response: 0xc0 } }
   udp:  { transport: udp, port: 9600, direction: { at: 2, mask: 0xc0, request: 0x80, response: 0xc0 }, reply: free }
   sctp: { transport: sctp, port: 9600, direction: { at: 2, mask: 0xc0, request: 0x80, response: 0xc0 } }
-  far:  { transport: udp, port: 9601, direction: { at: 65535, mask: 0, request: 0, response: 0 } }
+  far:  { transport: udp, port: 9601, direction: { at: 65535, mask: 0xff, request: 1, response: 2 } }
 conduits:
   - between: [control, line-a]
     allow:

@@ -102,14 +102,6 @@ fn unsolicited() -> Want {
 fn of_an_exact_tuple() {
     let rule = "{ name: it, client: [scada, hmi], server: [plc, plc-2], service: it }";
     let (scada, hmi, plc, plc_2) = ((SCADA, 9600), (HMI, 9600), (PLC, 9600), (PLC_2, 9600));
-    both(
-        "port: 9600, source_port: same, direction: { at: 0, mask: 0, request: 0, response: 0 }",
-        rule,
-        |talk| {
-            let class = Class::Request;
-            talk.says("one byte that tells nothing is a request", scada, plc, forward("it").class(class));
-        },
-    );
     both("port: 9600, source_port: [9600, 9601], reply: { window: 2s }", rule, |talk| {
         talk.says("an answer before any question", plc, scada, unsolicited())
             .says("a question", scada, plc, forward("it"))

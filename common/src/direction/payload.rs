@@ -1,6 +1,6 @@
 //! Checked access to the bytes behind the transport header.
 
-use crate::wire::{OFFSET_MASK, Packet};
+use crate::wire::{Headers, OFFSET_MASK, Packet};
 
 /// The bytes between the transport header and the end of the IP packet. Never the end of the frame: short
 /// frames are padded, and padding would decode as zeros.
@@ -8,7 +8,10 @@ use crate::wire::{OFFSET_MASK, Packet};
 pub struct Payload<'p, P> {
     packet: &'p P,
     start: usize,
+    /// End of the bytes that are there.
     end: usize,
+    /// How many bytes there are in all fragments.
+    length: usize,
 }
 
 impl<'p, P: Packet> Payload<'p, P> {
@@ -16,14 +19,27 @@ impl<'p, P: Packet> Payload<'p, P> {
     #[must_use]
     #[inline(always)]
     pub fn new(packet: &'p P, start: usize, end: usize) -> Self {
-        Self { packet, start: start & OFFSET_MASK, end }
+        let start = start & OFFSET_MASK;
+        Self { packet, start, end, length: end.saturating_sub(start) }
     }
 
-    /// How many bytes there are.
+    /// What a packet carries. Of a datagram in fragments the first has the beginning, and says how long the whole is:
+    /// a message that fits into the whole is not broken.
+    #[must_use]
+    #[inline(always)]
+    pub fn of(packet: &'p P, headers: &Headers) -> Self {
+        let payload = Self::new(packet, headers.payload as usize, headers.end as usize);
+        match headers.datagram(packet) {
+            Some(length) if length > payload.length => Self { length, ..payload },
+            _ => payload,
+        }
+    }
+
+    /// How many bytes there are, those in later fragments included.
     #[must_use]
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.end.saturating_sub(self.start)
+        self.length
     }
 
     /// Whether there are none.
@@ -71,7 +87,8 @@ impl<'p, P: Packet> Payload<'p, P> {
     /// The first bytes only, as many as a length field says; `None` where there are fewer.
     #[inline(always)]
     pub(super) fn first(&self, length: usize) -> Option<Self> {
-        (length <= self.len()).then(|| Self { end: self.start + length, ..*self })
+        let end = self.end.min(self.start + length);
+        (length <= self.length).then_some(Self { end, length, ..*self })
     }
 
     /// The offset in the packet of bytes that the payload has.

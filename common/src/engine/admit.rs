@@ -56,15 +56,17 @@ const fn may(classes: u8, class: Class) -> bool {
     matches!(class, Class::Undecidable) || Classes(classes).holds(class)
 }
 
-/// Whether a first fragment is too short to show what its message is. Stacks fill their fragments: one that does
-/// not hides something.
+/// Whether a first fragment is too short to show what its message is, or does not even have its TCP header whole.
+/// Stacks fill their fragments: one that does not hides something.
 #[inline(always)]
 const fn hides(headers: &Headers, row: &RuleRow, class: Class) -> bool {
-    const ENOUGH: u32 = 128;
+    const ENOUGH: u32 = 256;
+    // A byte that the policy itself names may stand further on.
+    let enough = if row.at as u32 >= ENOUGH { row.at as u32 + 1 } else { ENOUGH };
     headers.fragment == FIRST_FRAGMENT
         && row.protocol != 0
         && matches!(class, Class::Undecidable)
-        && headers.end.wrapping_sub(headers.payload) < ENOUGH
+        && headers.end < headers.payload.saturating_add(enough)
 }
 
 #[inline(always)]
@@ -141,7 +143,7 @@ fn class_of<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, row
     if protocols == 0 || row.protocol == 0 {
         return Class::Undecidable;
     }
-    let payload = Payload::new(packet, headers.payload as usize, headers.end as usize);
+    let payload = Payload::of(packet, headers);
     if row.protocol != CUSTOM {
         return classify(&payload, row.transport, row.protocol, protocols);
     }

@@ -107,10 +107,11 @@ pub fn note<T: Tables>(tables: &T, tag: u64, bucket: u32, now: u64) {
     bucket.tag[at].set(tag);
 }
 
-/// Whether a question is no older than a window. Time 0 is no question.
+/// Whether a question is no older than a window. Time 0 is no question. Another CPU may have noted the next question
+/// after this packet looked at the clock: that is no age at all.
 #[inline(always)]
 pub(super) const fn is_within(asked: u64, now: u64, window: u64) -> bool {
-    asked != 0 && now.wrapping_sub(asked) <= window
+    asked != 0 && now.saturating_sub(asked) <= window
 }
 
 #[cfg(test)]
@@ -121,5 +122,6 @@ mod tests {
     fn a_window_includes_its_last_moment() {
         assert!(is_within(100, 100, 5) && is_within(100, 105, 5) && !is_within(100, 106, 5));
         assert!(!is_within(0, 1, 5), "never asked");
+        assert!(is_within(101, 100, 5), "asked again meanwhile, by the clock of another CPU");
     }
 }

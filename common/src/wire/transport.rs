@@ -18,6 +18,17 @@ pub(crate) const RST: u8 = 0x04;
 /// TCP flag: acknowledges.
 pub(crate) const ACK: u8 = 0x10;
 
+impl Headers {
+    /// How many bytes a UDP datagram carries of which this is the first fragment.
+    #[inline(always)]
+    pub(crate) fn datagram<P: Packet>(&self, packet: &P) -> Option<usize> {
+        if self.fragment != FIRST_FRAGMENT || self.protocol != protocol::UDP {
+            return None;
+        }
+        Some(usize::from(packet.u16(self.l4() + UDP_LENGTH)?).saturating_sub(UDP_HEADER))
+    }
+}
+
 /// A fragment behind the first, `offset` in units of 8 bytes. One of TCP at 8 bytes overlaps the header that the
 /// first one has whole, where its flags are (RFC 3128).
 #[inline(always)]

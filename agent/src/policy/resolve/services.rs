@@ -267,6 +267,9 @@ fn direction_fits(
             not_applicable("direction", span, &why, help, diagnostics);
         }
     }
+    if let Some(Spanned { value: syntax::Direction::Custom(custom), .. }) = &service.direction {
+        tells_apart(custom, diagnostics);
+    }
     let lists = [("client_may", &service.client_may), ("server_may", &service.server_may)];
     for (key, list) in lists {
         if let (Some(list), None) = (list, direction) {
@@ -278,6 +281,32 @@ fn direction_fits(
                 diagnostics,
             );
         }
+    }
+}
+
+/// The two values of a byte are ones that it can have, and differ.
+fn tells_apart(custom: &syntax::Discriminator, diagnostics: &mut Diagnostics) {
+    let mask = custom.mask.value.0;
+    let mut refuse = |span, message: String, help: &str| {
+        diagnostics.push(Diagnostic::new(&codes::INVALID_VALUE, message).label(span, "").help(help));
+    };
+    let values = [("request", &custom.request), ("response", &custom.response)];
+    for (key, value) in values {
+        if value.value.0 & !mask != 0 {
+            refuse(
+                value.span,
+                format!("`{key}` has bits that `mask` takes away, so no packet is one"),
+                "set those bits in `mask`, or clear them here",
+            );
+            return;
+        }
+    }
+    if custom.request.value.0 == custom.response.value.0 {
+        refuse(
+            custom.response.span,
+            "requests and responses have the same value, so nothing tells them apart".to_owned(),
+            "write the bits that differ into `mask`, and what they are into the two values",
+        );
     }
 }
 

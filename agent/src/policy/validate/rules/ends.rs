@@ -5,7 +5,7 @@ use crate::policy::diagnostic::{Diagnostic, Diagnostics};
 use crate::policy::model::{Conduit, Rule};
 use crate::policy::resolve::{Resolved, RuleSite};
 use crate::policy::source::Span;
-use crate::policy::validate::addresses::{is_destination, is_group};
+use crate::policy::validate::addresses::is_destination;
 
 pub(crate) fn check(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     let mut previous: Option<Span> = None;
@@ -169,7 +169,7 @@ impl Checker<'_> {
     fn groups(&self, rule: &Rule, site: &RuleSite, diagnostics: &mut Diagnostics) {
         for (id, span) in rule.clients.iter().zip(&site.clients) {
             let Some(asset) = self.resolved.policy.assets.get(*id) else { continue };
-            if asset.addresses.iter().any(is_group) {
+            if asset.addresses.iter().any(|addresses| is_destination(&self.resolved.policy, addresses)) {
                 diagnostics.push(
                     Diagnostic::new(
                         &codes::MULTICAST_CLIENT,
