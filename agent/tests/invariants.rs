@@ -21,7 +21,7 @@ const UNSAFE: &[(&str, usize)] = &[
     ("agent/src/events/reader.rs", 1),
     ("ebpf/src/main.rs", 1),
     ("ebpf/src/maps.rs", 3),
-    ("ebpf/src/packet.rs", 2),
+    ("ebpf/src/packet.rs", 3),
     ("ebpf/src/report.rs", 8),
 ];
 

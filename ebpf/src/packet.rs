@@ -55,6 +55,13 @@ fn past<T>(first: usize) -> usize {
 
 impl Packet for Frame {
     #[inline(always)]
+    fn bounded(&self, at: usize) -> usize {
+        let mut bounded = at;
+        // SAFETY: clears bits of a register.
+        unsafe { asm!("{0} &= 0x7fff", inout(reg) bounded, options(pure, nomem, nostack)) };
+        bounded
+    }
+    #[inline(always)]
     fn length(&self) -> usize {
         self.end - self.start
     }

@@ -95,6 +95,6 @@ impl<'p, P: Packet> Payload<'p, P> {
     #[inline(always)]
     fn inside(&self, at: usize, bytes: usize) -> Option<usize> {
         let first = self.start + (at & OFFSET_MASK);
-        (at <= OFFSET_MASK && first + bytes <= self.end).then_some(first)
+        (at <= OFFSET_MASK && first + bytes <= self.end).then(|| self.packet.bounded(first))
     }
 }
