@@ -21,7 +21,7 @@ fn json(text: &str) -> Result<Value> {
 #[test]
 fn verbs_that_touch_nothing() -> Result<()> {
     let output = banchi(&["check", DEMO])?;
-    ensure!(output.status.success() && output.stdout.contains("2 zones, 4 assets, 4 services"), "{output}");
+    ensure!(output.status.success() && output.stdout.contains("2 zones, 4 assets, 5 services"), "{output}");
     let output = banchi(&["check", "--json", DEMO])?;
     ensure!(json(&output.stdout)?["valid"] == true, "{output}");
 
@@ -29,7 +29,7 @@ fn verbs_that_touch_nothing() -> Result<()> {
     ensure!(output.status.success() && output.stdout.contains("polling"), "{output}");
     text_fits(&output.stdout, 100)?;
     let output = banchi(&["compile", "--json", DEMO])?;
-    ensure!(json(&output.stdout)?["rules"].as_array().map(Vec::len) == Some(4), "{output}");
+    ensure!(json(&output.stdout)?["rules"].as_array().map(Vec::len) == Some(5), "{output}");
 
     let output = banchi(&["schema"])?;
     ensure!(json(&output.stdout)?["$schema"].is_string(), "{output}");
