@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde::Deserialize;
 
-use crate::lab::{DEADLINE, Lab, Process};
+use crate::lab::{DEADLINE, Lab, Output, Process};
 
 /// How long the agent may take to load the policy and its programs: the verifier takes seconds where nothing else
 /// is slow.
@@ -92,6 +92,7 @@ impl<'lab> Agent<'lab> {
         let socket = socket(lab);
         let mut command = Command::new(binary()?);
         command.arg("run").arg("--policy").arg(&file).arg("--socket").arg(&socket).args(arguments);
+        command.env("BANCHI_PINS", lab.pins());
         // Tests want what holds after the start, unless they are about the start.
         if !arguments.contains(&"--grace") {
             command.args(["--grace", "0s"]);
@@ -152,13 +153,16 @@ impl<'lab> Agent<'lab> {
         bail!("no event within {DEADLINE:?}: {:?} {:?}", events.process.stderr(), self.process.stderr());
     }
 
-    /// Ends the agent as a service manager does.
+    /// Ends the agent as a service manager does, and takes its data plane off.
     ///
     /// # Errors
-    /// If it does not end in time, or not well.
+    /// If it does not end in time, or not well, or if something stays behind.
     pub fn stop(self) -> Result<()> {
+        let lab = self.lab;
         let status = self.process.terminate(DEADLINE)?;
         ensure!(status.success(), "the agent ended with {status}");
+        let output = verb(lab, &["detach", "--yes"])?;
+        ensure!(output.status.success(), "banchi detach: {output}");
         Ok(())
     }
 
@@ -178,9 +182,19 @@ impl<'lab> Agent<'lab> {
     /// If there is no binary.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary()?);
-        command.args(arguments).arg("--socket").arg(&self.socket);
+        command.args(arguments).arg("--socket").arg(&self.socket).env("BANCHI_PINS", self.lab.pins());
         Ok(command)
     }
+}
+
+/// Runs a verb in the lab's gateway, with or without an agent.
+///
+/// # Errors
+/// If there is no binary, or it does not end.
+pub fn verb(lab: &Lab, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(binary()?);
+    command.args(arguments).env("BANCHI_SOCKET", socket(lab)).env("BANCHI_PINS", lab.pins());
+    lab.gateway().spawn(command)?.finish(DEADLINE)
 }
 
 impl Mode {

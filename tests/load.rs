@@ -93,6 +93,6 @@ fn every_example_loads() -> Result<()> {
 /// Instructions that the verifier walked for the youngest program here, where the kernel says.
 fn walked() -> Option<u32> {
     let mut programs: Vec<_> = aya::programs::loaded_programs().filter_map(Result::ok).collect();
-    programs.retain(|program| program.name_as_str() == Some("banchi"));
+    programs.retain(|program| program.name_as_str() == Some("generation"));
     programs.iter().max_by_key(|program| program.id())?.verified_instruction_count()
 }

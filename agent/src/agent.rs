@@ -1,69 +1,78 @@
 //! The running agent: one loop over events, questions and signals.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use banchi_common::abi::Event;
-use sha2::{Digest as _, Sha256};
+use banchi_common::abi::{Event, RootCount};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::control::{
-    ConduitStatus, History, Question, ReasonStatus, Reply, ReportStatus, Request, RuleStatus, Status, Target,
-    bind,
+    ConduitStatus, History, PreviousStatus, Question, ReasonStatus, Reply, ReportStatus, Request, RuleStatus,
+    Server, Status, Target, bind,
 };
-use crate::datapath::{Datapath, DatapathError, Interface, Options, XdpMode, preflight};
+use crate::datapath::{DatapathError, Options, XdpMode};
 use crate::events::{Clock, Names, Reader, Report, monotonic};
-use crate::image::{Image, summarize};
-use crate::policy::model::Policy;
+use crate::image::summarize;
+use crate::plane::{Plane, Source, Start, store_of};
 
 /// Name of what belongs to no conduit.
 const ELSEWHERE: &str = "(elsewhere)";
 
-/// What an agent runs with, besides its policy.
+/// What an agent runs with.
 #[derive(Debug)]
 pub struct Settings {
-    /// The policy file, for people.
-    pub policy_path: PathBuf,
-    /// Its text, for the hash.
-    pub policy_text: String,
-    /// Where to listen.
+    /// The policy.
+    pub source: Source,
+    /// Where to listen. Records of generations stand beside it.
     pub socket: PathBuf,
+    /// Where to pin.
+    pub pins: PathBuf,
     /// Where in the kernel to run.
     pub xdp_mode: XdpMode,
-    /// How long from the start on answers without a question are not enforced.
-    pub grace: Duration,
+    /// How long from the start on answers without a question are not enforced, where it is not the policy's to say.
+    pub grace: Option<Duration>,
     /// Options of the data plane.
     pub options: Options,
 }
 
-/// A loaded, not yet attached agent.
+/// A running agent: its data plane goes on without it.
 pub struct Agent {
-    policy: Policy,
     settings: Settings,
-    datapath: Datapath,
-    interfaces: Vec<Interface>,
-    kernel_bytes: u64,
+    plane: Plane,
+    server: Server,
+    names: BTreeMap<u32, Names>,
     since: jiff::Timestamp,
     events: Option<File>,
 }
 
 impl Agent {
-    /// Checks the machine and loads the program. Attaches nothing.
+    /// Takes up the data plane, or makes it.
     ///
     /// # Errors
-    /// Whatever is not as it must be; nothing stays behind then.
-    pub fn load(policy: Policy, image: &Image, settings: Settings) -> Result<Self, DatapathError> {
-        let interfaces = preflight(&policy, image)?;
-        let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-        let datapath = Datapath::load(image, &indices, &settings.options)?;
-        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        let kernel_bytes = summarize(&policy, image, cpus).kernel_bytes;
+    /// Whatever is not as it must be. A data plane that was there goes on as before; one that was not is not there.
+    pub fn start(settings: Settings) -> Result<Self, DatapathError> {
+        // First of all: two agents for one data plane must not be.
+        let server = bind(&settings.socket)?;
+        let store = store_of(&settings.pins, &settings.socket);
+        let (mode, options) = (settings.xdp_mode, settings.options.clone());
+        let (plane, start) = Plane::start(store, &settings.source, mode, settings.grace, options)?;
+        match start {
+            Start::New => {}
+            Start::Adopted => log::info!("taking up the data plane that is there, with the same policy"),
+            Start::Replaced => log::info!("taking up the data plane that is there, with a new policy"),
+        }
+        if plane.is_bypassed()? {
+            log::warn!("BYPASS: everything passes; `banchi bypass --off` ends it");
+        }
         let since = jiff::Timestamp::now();
-        Ok(Self { policy, settings, datapath, interfaces, kernel_bytes, since, events: None })
+        let mut agent = Self { settings, plane, server, names: BTreeMap::new(), since, events: None };
+        agent.name();
+        Ok(agent)
     }
 
     /// Also writes every event to this file.
@@ -71,37 +80,46 @@ impl Agent {
         self.events = Some(events);
     }
 
-    /// Attaches, and works until a signal says stop.
+    /// Events carry the number of their generation, and its names.
+    fn name(&mut self) {
+        let interfaces = &self.plane.interfaces;
+        for generation in std::iter::once(&self.plane.active).chain(&self.plane.previous) {
+            let names = || Names::of(&generation.policy, interfaces);
+            self.names.entry(generation.record.id).or_insert_with(names);
+        }
+        // Events of older ones have been read long ago.
+        while self.names.len() > 8 {
+            self.names.pop_first();
+        }
+    }
+
+    /// Works until a signal says stop. The data plane goes on then.
     ///
     /// # Errors
-    /// Where it cannot attach or listen; nothing stays attached then.
-    pub async fn run(&mut self) -> Result<(), DatapathError> {
-        let server = bind(&self.settings.socket)?;
-        let mut reader = Reader::new(self.datapath.take_events()?)
+    /// Where it cannot read events or handle signals.
+    pub async fn run(mut self) -> Result<(), DatapathError> {
+        let mut reader = Reader::new(self.plane.active.datapath.take_events()?)
             .map_err(|e| DatapathError::other("watch the ring of events", e))?;
-        let mut log = if self.settings.options.log { Some(self.datapath.take_log()?) } else { None };
+        let mut log =
+            if self.settings.options.log { Some(self.plane.active.datapath.take_log()?) } else { None };
         let handler = |kind| signal(kind).map_err(|e| DatapathError::other("handle signals", e));
         let mut interrupt = handler(SignalKind::interrupt())?;
         let mut terminate = handler(SignalKind::terminate())?;
-        self.datapath.grace(self.settings.grace)?;
-        for interface in &self.interfaces {
-            self.datapath.attach(interface, self.settings.xdp_mode)?;
-        }
 
         let history = History::default();
         let mut sink = Sink::new(self.events.take(), history.clone());
         let (questions, mut asked) = mpsc::channel::<Question>(16);
-        let names = Names::of(&self.policy, &self.interfaces);
         let mut clock = Clock::now();
         let mut tick = tokio::time::interval(Duration::from_millis(if log.is_some() { 50 } else { 1_000 }));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let serving = server.serve(questions, history);
-        tokio::pin!(serving);
+        self.server
+            .serve(questions, history)
+            .map_err(|e| DatapathError::other("watch the control socket", e))?;
         // What whoever started the agent waits for: it stands whatever the log's level is.
         eprintln!(
             "banchi: ready: {} rules on {}, {}",
-            self.policy.rules.len(),
-            self.interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "),
+            self.plane.active.policy.rules.len(),
+            self.plane.interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "),
             self.settings.socket.display()
         );
         loop {
@@ -113,34 +131,42 @@ impl Agent {
                     // A client that hung up does not want its answer.
                     let _ = answer.send(self.answer(request));
                 }
-                () = &mut serving => {}
                 // Before the events: a flood of them must not keep the clock and the counts of repeats waiting.
                 _ = tick.tick() => {
                     clock = Clock::now();
                     if let Some(log) = &mut log {
                         log.flush();
                     }
-                    self.sweep(&mut sink, &names, &clock);
+                    match self.plane.tick() {
+                        Ok(true) => {
+                            log::error!("the policy was not confirmed in time: the one before it is back");
+                        }
+                        Ok(false) => {}
+                        Err(error) => log::error!("{error}"),
+                    }
+                    self.sweep(&mut sink, &clock);
                 }
-                read = reader.next(|event| sink.report(event, &names, &clock)) => {
+                read = reader.next(|event| sink.report(event, names_of(&self.names, event), &clock)) => {
                     read.map_err(|e| DatapathError::other("read the ring of events", e))?;
                     sink.flush();
                 }
             }
         }
         sink.flush();
-        log::info!("stopping: everything is detached");
+        log::info!("stopping: the data plane goes on; `banchi detach` takes it off");
         Ok(())
     }
 
     /// Reports counts of flows that went quiet.
-    fn sweep(&mut self, sink: &mut Sink, names: &Names, clock: &Clock) {
-        let quiet = u64::from(self.settings.options.suppress_ms) * 1_000_000;
+    fn sweep(&mut self, sink: &mut Sink, clock: &Clock) {
+        let quiet = u64::from(self.plane.active.record.suppress_ms) * 1_000_000;
         if quiet == 0 {
             return;
         }
         let now = u64::try_from(monotonic().as_nanos()).unwrap_or(0);
-        match self.datapath.take_repeats(now, quiet) {
+        let id = self.plane.active.record.id;
+        let Some(names) = self.names.get(&id) else { return };
+        match self.plane.active.datapath.take_repeats(now, quiet) {
             Ok(events) => events.iter().for_each(|event| sink.report(event, names, clock)),
             Err(error) => log::warn!("{error}"),
         }
@@ -151,15 +177,43 @@ impl Agent {
         let result = match request {
             Request::Status => self.status().map(|status| Reply::Status(Box::new(status))),
             Request::Mode { mode, target } => self.set_mode(mode, &target),
+            Request::Apply { policy, text, confirm_within_ms } => {
+                let within = confirm_within_ms.map(Duration::from_millis);
+                self.apply(Source { path: policy, text }, within)
+            }
+            Request::Confirm => self.plane.confirm().map(|()| self.changed("confirmed")),
+            Request::Rollback => self.plane.rollback().map(|()| self.changed("rolled back")),
             // The server answers these itself.
             Request::Events { .. } => Ok(Reply::Error { message: "not here".to_owned() }),
         };
         result.unwrap_or_else(|error| Reply::Error { message: error.to_string() })
     }
 
+    fn apply(&mut self, source: Source, within: Option<Duration>) -> Result<Reply, DatapathError> {
+        if self.plane.deadline()?.is_some() {
+            let waits = "a policy waits for its confirmation: `banchi confirm` or `banchi rollback` first";
+            return Ok(Reply::Error { message: waits.to_owned() });
+        }
+        self.plane.apply(&source, within)?;
+        self.settings.source = source;
+        Ok(self.changed("applied"))
+    }
+
+    /// What decides now, for the log and for who asked.
+    fn changed(&mut self, what: &str) -> Reply {
+        self.name();
+        let record = &self.plane.active.record;
+        log::warn!("{what}: generation {} of {}", record.id, record.policy_path.display());
+        Reply::Changed {
+            generation: record.id,
+            policy: record.policy_path.display().to_string(),
+            policy_hash: record.policy_hash.clone(),
+        }
+    }
+
     fn set_mode(&mut self, mode: banchi_common::abi::Mode, target: &Target) -> Result<Reply, DatapathError> {
         let names: Vec<String> = std::iter::once(ELSEWHERE.to_owned())
-            .chain(self.policy.conduits.iter().map(|conduit| conduit.name.clone()))
+            .chain(self.plane.active.policy.conduits.iter().map(|conduit| conduit.name.clone()))
             .collect();
         let chosen: Vec<(u32, String)> = (0u32..)
             .zip(names)
@@ -170,25 +224,35 @@ impl Agent {
             })
             .collect();
         if let (Target::Conduit(wanted), true) = (target, chosen.is_empty()) {
-            let known: Vec<&str> = self.policy.conduits.iter().map(|conduit| conduit.name.as_str()).collect();
+            let known: Vec<&str> =
+                self.plane.active.policy.conduits.iter().map(|conduit| conduit.name.as_str()).collect();
             let message = format!("there is no conduit `{wanted}`; there are: {}", known.join(", "));
             return Ok(Reply::Error { message });
         }
         for (number, name) in &chosen {
-            self.datapath.set_mode(*number, mode)?;
+            self.plane.set_mode(*number, mode)?;
             let mode = format!("{mode:?}").to_lowercase();
             log::warn!("mode of {name} set to {mode} by hand");
         }
         Ok(Reply::Done { conduits: chosen.into_iter().map(|(_, name)| name).collect() })
     }
 
+    fn kernel_bytes(&self) -> u64 {
+        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        let generations = std::iter::once(&self.plane.active).chain(&self.plane.previous);
+        generations.map(|one| summarize(&one.policy, &one.image, cpus).kernel_bytes).sum()
+    }
+
     fn status(&self) -> Result<Status, DatapathError> {
-        let counters = self.datapath.counters()?;
-        let modes = self.datapath.modes()?;
+        let counters = self.plane.active.datapath.counters()?;
+        let modes = self.plane.active.datapath.modes()?;
         let clock = Clock::now();
         let last = |ns: u64| (ns > 0).then(|| clock.time(ns));
-        let conduit_of = |rule: &crate::policy::model::Rule| self.policy.conduits.get(rule.conduit);
+        let conduit_of =
+            |rule: &crate::policy::model::Rule| self.plane.active.policy.conduits.get(rule.conduit);
         let rules: Vec<RuleStatus> = self
+            .plane
+            .active
             .policy
             .rules
             .iter()
@@ -205,7 +269,7 @@ impl Agent {
             })
             .collect();
         let names = std::iter::once(ELSEWHERE.to_owned())
-            .chain(self.policy.conduits.iter().map(|conduit| conduit.name.clone()));
+            .chain(self.plane.active.policy.conduits.iter().map(|conduit| conduit.name.clone()));
         let mut conduits: Vec<ConduitStatus> = names
             .zip(modes)
             .zip(&counters.reasons)
@@ -243,15 +307,25 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: self.since.to_string(),
-            policy: self.settings.policy_path.display().to_string(),
-            policy_hash: hex(&Sha256::digest(self.settings.policy_text.as_bytes())),
+            generation: self.plane.active.record.id,
+            previous: self.plane.previous.as_ref().map(|previous| PreviousStatus {
+                generation: previous.record.id,
+                policy: previous.record.policy_path.display().to_string(),
+                policy_hash: previous.record.policy_hash.clone(),
+            }),
+            confirm_until: self.plane.deadline()?.map(|ns| clock.time(ns)),
+            bypass: self.plane.is_bypassed()?,
+            bypassed: self.plane.count(RootCount::Bypassed)?,
+            fell_back: self.plane.count(RootCount::FellBack)?,
+            policy: self.plane.active.record.policy_path.display().to_string(),
+            policy_hash: self.plane.active.record.policy_hash.clone(),
             xdp_mode: match self.settings.xdp_mode {
                 XdpMode::Native => "native".to_owned(),
                 XdpMode::Generic => "generic".to_owned(),
             },
-            interfaces: self.interfaces.iter().map(|interface| interface.name.clone()).collect(),
-            kernel_bytes: self.kernel_bytes,
-            grace_until: self.datapath.grace_until()?.map(|ns| clock.time(ns)),
+            interfaces: self.plane.interfaces.iter().map(|interface| interface.name.clone()).collect(),
+            kernel_bytes: self.kernel_bytes(),
+            grace_until: self.plane.active.datapath.grace_until()?.map(|ns| clock.time(ns)),
             reports: reports.collect(),
             conduits,
             rules,
@@ -259,8 +333,10 @@ impl Agent {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Names of the generation that an event is of.
+fn names_of<'n>(names: &'n BTreeMap<u32, Names>, event: &Event) -> &'n Names {
+    static NONE: Names = Names::none();
+    names.get(&event.generation).unwrap_or(&NONE)
 }
 
 /// Where events go. A file that cannot be written costs its own lines only, and is said once.

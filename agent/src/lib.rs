@@ -7,4 +7,5 @@ pub mod datapath;
 pub mod events;
 pub mod explain;
 pub mod image;
+pub mod plane;
 pub mod policy;

@@ -1,4 +1,5 @@
-//! The data plane: every packet of every zone interface goes through [`banchi`].
+//! The data plane: every packet of every zone interface goes through [`root::banchi`], which hands it to the
+//! [`generation`] that decides.
 //!
 //! What a packet *means* is decided in `banchi_common::engine`, the same code that the agent runs over the
 //! same tables. Here is only what the kernel adds: packet access ([`packet`]), maps ([`maps`]), counters and
@@ -13,27 +14,31 @@ mod maps;
 mod once;
 mod packet;
 mod report;
+mod root;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use banchi_common::abi::Setting;
-use banchi_common::engine::{Tables as _, judge, verdict};
+use banchi_common::engine::{Scratch, Tables as _, judge, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::Headers;
 
-use crate::maps::{Maps, SCRATCH, Scratch, now};
+use crate::maps::{Maps, SCRATCH, now};
 use crate::packet::Frame;
 use crate::report::Packet;
 
 /// Judges a packet, counts and reports it, and carries the verdict out.
 #[xdp]
-pub fn banchi(ctx: XdpContext) -> u32 {
+pub fn generation(ctx: XdpContext) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
     // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
     let Scratch { headers, decision } = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
     let maps = Maps { now: now() };
+    if maps.setting(Setting::PassOthers as usize) != 0 && maps.interface(frame.interface()) == 0 {
+        return XDP_PASS;
+    }
     *headers = Headers::default();
     *decision = judge(&frame, &maps, frame.interface(), headers);
     let (verdict, mode) = verdict(&maps, decision);

@@ -8,8 +8,7 @@ use banchi_common::abi::{
     RelationRow, Reports, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SuppressKey,
     Suppressed, Trace,
 };
-use banchi_common::engine::{Decision, FragmentKey, Question, Tables};
-use banchi_common::wire::Headers;
+use banchi_common::engine::{FragmentKey, Question, Scratch, Tables};
 
 /// Page-aligned values, so that a bucket is one cache line.
 const MMAPABLE: u32 = 1 << 10;
@@ -58,7 +57,7 @@ static ASKED: Array<Shared<Asked>> = Array::with_max_entries(1, 0);
 static CONVERSATIONS: Array<Shared<Conversations>> = Array::with_max_entries(1, MMAPABLE);
 /// What the agent tells a running program.
 #[map]
-static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 /// First fragments that were allowed.
 #[map]
@@ -83,14 +82,9 @@ pub static REPORTS: PerCpuArray<Reports> = PerCpuArray::with_max_entries(32, 0);
 #[map]
 pub static TRACE: PerCpuArray<Trace> = PerCpuArray::with_max_entries(1, 0);
 
-/// What is known of the packet at hand. In a map and not on the stack, because the verifier forgets what is
-/// written there: it would walk through the rest of the program for every combination of constants.
-#[repr(C)]
-pub struct Scratch {
-    pub headers: Headers,
-    pub decision: Decision,
-}
-/// One packet at a time runs on a CPU.
+/// What is known of the packet at hand; one at a time runs on a CPU. In a map and not on the stack, because the
+/// verifier forgets what is written there: it would walk through the rest of the program for every combination of
+/// constants.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 

@@ -12,7 +12,7 @@ use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
 use banchi_common::wire::Headers;
 use core::hint::black_box;
 
-use crate::maps::{EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
+use crate::maps::{CONTROL, EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
 
 /// No frame is shorter. As a lower bound it is one that the verifier of Linux 6.1 understands.
 const ETHERNET: u32 = 14;
@@ -52,6 +52,9 @@ pub struct Packet {
 #[inline(never)]
 pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: &Packet) {
     let Packet { length, interface, verdict, mode } = *packet;
+    if CONTROL.get(0).is_none_or(|control| control.quiet != 0) {
+        return;
+    }
     let Some(reports) = REPORTS.get_ptr_mut(decision.reason as u32) else { return };
     // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
     let reports = unsafe { &mut *reports };
@@ -103,7 +106,7 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
             interface,
             rule: decision.rule,
             length,
-            generation: 0,
+            generation: MAPS.setting(Setting::Generation as usize),
             source_port: headers.source_port,
             destination_port: headers.destination_port,
             ethertype: headers.ethertype,

@@ -5,13 +5,12 @@ use banchi_tests::agent::Agent;
 use banchi_tests::lab::{DEADLINE, Lab};
 use banchi_tests::scenarios::POLICY;
 
-use super::{attached, deviate, plant};
+use super::{deviate, plant};
 
 /// Instructions in bytes, as the verifier left them and as the processor runs them.
 fn sizes(lab: &Lab) -> Result<(u32, u32)> {
-    let id = attached(lab)?.first().context("nothing is attached")?.1;
-    let mut programs = aya::programs::loaded_programs().filter_map(Result::ok);
-    let program = programs.find(|program| u64::from(program.id()) == id).context("no such program")?;
+    let generation = std::fs::read_dir(lab.pins().join("generations"))?.next().context("no generation")??;
+    let program = aya::programs::ProgramInfo::from_pin(generation.path().join("program"))?;
     Ok((program.size_translated().context("no size")?, program.size_jitted()))
 }
 

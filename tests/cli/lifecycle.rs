@@ -14,11 +14,14 @@ fn no_end_of_an_agent_is_in_the_way_of_the_next() -> Result<()> {
     let lab = plant()?;
     let socket = agent::socket(&lab);
     let mut programs = Vec::new();
+    let mut before = None;
     for signal in [Signal::TERM, Signal::INT, Signal::KILL, Signal::TERM] {
         let agent = Agent::start(&lab, POLICY)?;
         let running = attached(&lab)?;
         ensure!(running.len() == 2, "{running:?}");
         programs.push(u32::try_from(running[0].1)?);
+        let adopted = before.replace(running.clone()).is_none_or(|before| before == running);
+        ensure!(adopted, "the next agent takes up what is attached, and attaches nothing");
         let meta = std::fs::metadata(&socket)?;
         ensure!(meta.file_type().is_socket());
         ensure!(std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777 == 0o600);
@@ -30,9 +33,15 @@ fn no_end_of_an_agent_is_in_the_way_of_the_next() -> Result<()> {
             ensure!(status.success(), "{status} after {signal:?}");
             ensure!(!socket.exists(), "the socket is left after {signal:?}");
         }
-        ensure!(attached(&lab)?.is_empty(), "attached after {signal:?}");
-        ensure!(!lab.pins().exists());
+        ensure!(attached(&lab)? == running, "the data plane goes on after {signal:?}");
     }
+    let output = agent::verb(&lab, &["detach"])?;
+    ensure!(output.status.code() == Some(2), "it asks, and nobody answers: {output}");
+    ensure!(attached(&lab)?.len() == 2);
+    let output = agent::verb(&lab, &["detach", "--yes"])?;
+    ensure!(output.status.success(), "{output}");
+    ensure!(attached(&lab)?.is_empty(), "nothing is attached after detach");
+    ensure!(!lab.pins().exists());
     // The kernel gives the ids of programs once only.
     let left = aya::programs::loaded_programs().filter_map(Result::ok).map(|program| program.id());
     let left: Vec<u32> = left.filter(|id| programs.contains(id)).collect();
@@ -73,7 +82,8 @@ fn what_cannot_be_written_is_said_before_anything_is_attached() -> Result<()> {
         let binary = agent::binary()?;
         let socket = agent::socket(&lab);
         let mut words = vec![binary.to_str().unwrap(), "run", "--policy", policy.to_str().unwrap()];
-        words.extend(["--socket", socket.to_str().unwrap()]);
+        let pins = lab.pins();
+        words.extend(["--socket", socket.to_str().unwrap(), "--pins", pins.to_str().unwrap()]);
         words.extend(more);
         lab.gateway().output(&words, super::LOADING)
     };

@@ -31,7 +31,7 @@ fn run(lab: &Lab, before: &[&str], policy: &std::path::Path, more: &[&str]) -> R
     let binary = agent::binary()?;
     let mut words = before.iter().map(std::ffi::OsStr::new).chain([binary.as_os_str()]);
     let mut command = Command::new(words.next().unwrap());
-    command.args(words).arg("run").arg("--policy").arg(policy);
+    command.args(words).arg("run").arg("--policy").arg(policy).env("BANCHI_PINS", lab.pins());
     command.arg("--socket").arg(agent::socket(lab)).args(more);
     lab.gateway().spawn(command)?.finish(LOADING)
 }
@@ -157,7 +157,7 @@ fn a_second_agent_does_not_disturb_the_first() -> Result<()> {
     let more = ["--socket", elsewhere.to_str().unwrap()];
     let file = lab.directory().join("refused.yaml");
     let mut command = Command::new(agent::binary()?);
-    command.arg("run").arg("--policy").arg(&file).args(more);
+    command.arg("run").arg("--policy").arg(&file).args(more).env("BANCHI_PINS", lab.pins().join("second"));
     let output = lab.gateway().spawn(command)?.finish(LOADING)?;
     ensure!(output.status.code() == Some(14), "{output}");
     ensure!(output.stderr.contains("program `banchi`"), "{output}");

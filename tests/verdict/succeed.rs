@@ -21,7 +21,7 @@ fn load(image: &Image, here: &str, older: Option<(&Datapath, &Image)>) -> Datapa
     let options = Options { trace: true, test_clock: true, ..Options::default() };
     match older {
         Some(older) => {
-            Datapath::succeed(older, image, &indices, &options).expect("the kernel takes the program")
+            Datapath::succeed(older, image, &indices, &options, None).expect("the kernel takes the program")
         }
         None => Datapath::load(image, &indices, &options).expect("the kernel takes the program"),
     }

@@ -1,10 +1,15 @@
 //! The verbs, one file each. What was typed becomes what it means here; only `main` gives the exit code.
 
+mod apply;
+mod bypass;
 mod check;
 mod compile;
+mod confirm;
+mod detach;
 mod events;
 mod explain;
 mod mode;
+mod rollback;
 mod run;
 mod schema;
 mod services;
@@ -17,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::control::{ClientError, DEFAULT_SOCKET};
+use crate::control::{ClientError, DEFAULT_SOCKET, Reply, Request, request};
 use crate::policy::model::Policy;
 use crate::policy::{self, render::Style};
 
@@ -26,7 +31,7 @@ use crate::policy::{self, render::Style};
 /// Exit codes: 0 done; 1 the policy has errors, or something failed; 2 wrong usage, or a file cannot be read;
 /// 10 no privilege; 11 no such interface; 12 the kernel lacks something; 13 the driver refuses native XDP;
 /// 14 another XDP program is attached; 15 no BPF file system; 16 another banchi runs; 17 the verifier refused
-/// the program; 20 no banchi runs.
+/// the program; 18 what is pinned cannot be used; 19 the loaded program is not proven; 20 no banchi runs.
 #[derive(Debug, Parser)]
 #[command(name = "banchi", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -46,7 +51,7 @@ enum Verb {
     Services(services::Args),
     /// Say what would happen to a packet, and why
     Explain(explain::Args),
-    /// Load a policy, attach it to the interfaces, and report what deviates
+    /// Load a policy, or take up what is loaded, and report what deviates
     Run(run::Args),
     /// Show the running policy, its modes and counters
     Status(status::Args),
@@ -54,6 +59,16 @@ enum Verb {
     Events(events::Args),
     /// Switch between alert and enforce
     Mode(mode::Args),
+    /// Let a policy take the place of the one that decides
+    Apply(apply::Args),
+    /// Keep the policy that waits for it
+    Confirm(confirm::Args),
+    /// Let the policy before decide again
+    Rollback(rollback::Args),
+    /// Let everything pass, or no more
+    Bypass(bypass::Args),
+    /// Take the data plane off
+    Detach(detach::Args),
 }
 
 /// Where the agent listens.
@@ -62,6 +77,14 @@ struct Socket {
     /// Control socket of the agent
     #[arg(long, default_value = DEFAULT_SOCKET, env = "BANCHI_SOCKET", value_name = "PATH")]
     socket: PathBuf,
+}
+
+/// Where the data plane is pinned.
+#[derive(Debug, clap::Args)]
+struct Pins {
+    /// Directory of the BPF file system for what outlives the agent
+    #[arg(long, default_value = "/sys/fs/bpf/banchi", env = "BANCHI_PINS", value_name = "DIR")]
+    pins: PathBuf,
 }
 
 /// Runs the command line of this process.
@@ -76,6 +99,11 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Mode(args) => mode::run(&args),
+        Verb::Apply(args) => apply::run(&args),
+        Verb::Confirm(args) => confirm::run(&args),
+        Verb::Rollback(args) => rollback::run(&args),
+        Verb::Bypass(args) => bypass::run(&args),
+        Verb::Detach(args) => detach::run(&args),
     }
 }
 
@@ -88,6 +116,29 @@ fn print(text: &str) {
 fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "banchi: {message}");
     ExitCode::from(code)
+}
+
+/// Asks for a change, and says what decides then.
+fn change(socket: &Socket, asked: &Request) -> ExitCode {
+    match request(&socket.socket, asked) {
+        Ok(reply @ Reply::Changed { .. }) => {
+            print(&changed(&reply));
+            ExitCode::SUCCESS
+        }
+        Ok(other) => fail(1, format!("the agent answered something else: {other:?}")),
+        Err(error) => no_answer(&error),
+    }
+}
+
+/// What decides after a change.
+fn changed(reply: &Reply) -> String {
+    match reply {
+        Reply::Changed { generation, policy, policy_hash } => {
+            let hash = policy_hash.get(..12).unwrap_or(policy_hash);
+            format!("generation {generation} decides: {policy} ({hash}…)\n")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Exit code of a verb that got no answer.

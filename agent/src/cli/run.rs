@@ -1,19 +1,22 @@
 //! `banchi run`: load, attach, report.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Socket, fail, load, print};
+use super::{Pins, Socket, fail, load, print};
 use crate::agent::{Agent, Settings};
-use crate::datapath::{Options, XdpMode};
+use crate::datapath::{Datapath, DatapathError, Options, XdpMode, preflight};
 use crate::image::compile;
+use crate::plane::Source;
+use crate::policy::model::Policy;
 use crate::policy::parse_time;
 
 /// Loads a policy into the kernel, attaches it to the interfaces of its zones, and reports what deviates
-/// until it is told to stop (SIGINT, SIGTERM). Then everything is detached.
+/// until it is told to stop (SIGINT, SIGTERM). The data plane goes on without the agent; the next start takes it
+/// up, and `banchi detach` takes it off.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The policy file
@@ -46,6 +49,8 @@ pub(super) struct Args {
     dry_run: bool,
     #[command(flatten)]
     socket: Socket,
+    #[command(flatten)]
+    pins: Pins,
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {
@@ -77,48 +82,89 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let image = match compile(&policy) {
-        Ok(image) => image,
-        Err(error) => return fail(1, format!("{}: {error}", args.policy.display())),
+    let options = Options {
+        suppress_ms: args.suppress,
+        events_per_second: args.rate,
+        ring_bytes: args.ring,
+        log: args.debug_packets,
+        ..Options::default()
     };
+    if args.dry_run {
+        return match dry_run(&policy, &options) {
+            Ok(packets) => {
+                print(&format!(
+                    "everything is there, the kernel takes the program, and {packets} packets proved it; nothing was \
+                     attached\n"
+                ));
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(error.exit_code(), error),
+        };
+    }
     let settings = Settings {
-        policy_path: args.policy.clone(),
-        policy_text: text,
+        source: Source { path: args.policy.clone(), text },
         socket: args.socket.socket.clone(),
+        pins: args.pins.pins.clone(),
         xdp_mode: args.xdp_mode,
-        grace: args.grace.unwrap_or_else(|| policy.longest_window()),
-        options: Options {
-            test_clock: false,
-            suppress_ms: args.suppress,
-            events_per_second: args.rate,
-            ring_bytes: args.ring,
-            trace: false,
-            log: args.debug_packets,
-        },
+        grace: args.grace,
+        options,
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, format!("cannot start: {error}")),
     };
+    // Before anything is attached: what cannot be written is said first.
+    let events = match args.events.as_deref().map(EventFile::open).transpose() {
+        Ok(events) => events,
+        Err(error) => return fail(2, error),
+    };
     runtime.block_on(async {
-        let mut agent = match Agent::load(policy, &image, settings) {
+        let mut agent = match Agent::start(settings) {
             Ok(agent) => agent,
-            Err(error) => return fail(error.exit_code(), error),
-        };
-        if args.dry_run {
-            print("everything is there, and the kernel takes the program; nothing was attached\n");
-            return ExitCode::SUCCESS;
-        }
-        // Not earlier: where the agent refuses to start, no file is made.
-        if let Some(path) = &args.events {
-            match OpenOptions::new().create(true).append(true).open(path) {
-                Ok(file) => agent.record(file),
-                Err(error) => return fail(2, format!("cannot write {}: {error}", path.display())),
+            Err(error) => {
+                if let Some(events) = events {
+                    events.take_back();
+                }
+                return fail(error.exit_code(), error);
             }
+        };
+        if let Some(events) = events {
+            agent.record(events.file);
         }
         match agent.run().await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error.exit_code(), error),
         }
     })
+}
+
+/// The file of `--events`.
+struct EventFile {
+    file: File,
+    path: PathBuf,
+    made: bool,
+}
+
+impl EventFile {
+    fn open(path: &Path) -> Result<Self, String> {
+        let made = !path.exists();
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(Self { file, path: path.to_owned(), made })
+    }
+
+    /// Where the agent refuses to start, no file is left that was not there.
+    fn take_back(self) {
+        if self.made {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Everything but pinning and attaching.
+fn dry_run(policy: &Policy, options: &Options) -> Result<usize, DatapathError> {
+    let image = compile(policy).map_err(|error| DatapathError::other("compile the policy", error))?;
+    let interfaces = preflight(policy, &image)?;
+    let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
+    Datapath::load(&image, &indices, options)?.prove(policy, &image, &indices)
 }

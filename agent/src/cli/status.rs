@@ -34,16 +34,34 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn human(status: &Status) -> String {
     let mut text = format!(
-        "banchi {} (pid {}), since {}\npolicy {} ({}…)\n{} XDP on {}; {} of kernel memory\n",
+        "banchi {} (pid {}), since {}\npolicy {} ({}…), generation {}\n{} XDP on {}; {} of kernel memory\n",
         status.version,
         status.pid,
         seconds(&status.since),
         status.policy,
         status.policy_hash.get(..12).unwrap_or_default(),
+        status.generation,
         status.xdp_mode,
         status.interfaces.join(", "),
         bytes(status.kernel_bytes),
     );
+    if status.bypass {
+        text.push_str(&format!(
+            "\nBYPASS: everything passes, whatever the policy says ({} packets so far); `banchi bypass --off` ends it\n\n",
+            status.bypassed
+        ));
+    }
+    if let Some(until) = &status.confirm_until {
+        text.push_str(&format!("not confirmed: the policy before comes back at {}\n", seconds(until)));
+    }
+    if let Some(previous) = &status.previous {
+        text.push_str(&format!(
+            "before it: {} ({}…), generation {}; `banchi rollback` brings it back\n",
+            previous.policy,
+            previous.policy_hash.get(..12).unwrap_or_default(),
+            previous.generation
+        ));
+    }
     if let Some(until) = &status.grace_until {
         text.push_str(&format!(
             "grace until {}: answers without a question (unsolicited-reply) are not dropped yet\n",

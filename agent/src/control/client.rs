@@ -11,6 +11,8 @@ use super::protocol::{Reply, Request};
 
 /// How long an agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to compile, load and prove a large policy.
+const LOADING: Duration = Duration::from_secs(300);
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -57,7 +59,8 @@ fn broken(socket: &Path, cause: impl std::fmt::Display) -> ClientError {
 /// Where nobody listens, the answer breaks off, or the agent refuses.
 pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     let mut reader = connect(socket, request)?;
-    reader.get_ref().set_read_timeout(Some(PATIENCE)).map_err(|e| broken(socket, e))?;
+    let patience = if matches!(request, Request::Apply { .. }) { LOADING } else { PATIENCE };
+    reader.get_ref().set_read_timeout(Some(patience)).map_err(|e| broken(socket, e))?;
     let mut line = String::new();
     reader.read_line(&mut line).map_err(|e| broken(socket, e))?;
     match serde_json::from_str(&line).map_err(|e| broken(socket, e))? {

@@ -2,6 +2,7 @@
 
 use banchi_common::abi::Mode;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 use super::status::Status;
 
@@ -21,6 +22,19 @@ pub enum Request {
         /// Of what.
         target: Target,
     },
+    /// Lets a policy take the place of the one that decides.
+    Apply {
+        /// Its file, for people.
+        policy: PathBuf,
+        /// Its text.
+        text: String,
+        /// The one before comes back after this time unless it is confirmed, in milliseconds.
+        confirm_within_ms: Option<u64>,
+    },
+    /// Keeps the policy that waits for it.
+    Confirm,
+    /// Lets the policy before decide again.
+    Rollback,
     /// The last events, oldest first, and where asked for every one from now on.
     Events {
         /// How many of the last ones, at most.
@@ -52,6 +66,15 @@ pub enum Reply {
     Done {
         /// Names of the conduits; `(elsewhere)` is what belongs to none.
         conduits: Vec<String>,
+    },
+    /// Another generation decides, or something was said of it.
+    Changed {
+        /// Number of the generation that decides.
+        generation: u32,
+        /// Its policy file.
+        policy: String,
+        /// SHA-256 of the policy.
+        policy_hash: String,
     },
     /// It was not done.
     Error {

@@ -17,7 +17,7 @@ use super::protocol::{Reply, Request};
 use crate::datapath::DatapathError;
 
 /// Longest request, in bytes.
-const LONGEST: u64 = 64 * 1024;
+const LONGEST: u64 = 64 << 20;
 /// How long a client may take to ask.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -27,7 +27,7 @@ pub(crate) type Question = (Request, oneshot::Sender<Reply>);
 /// A listening socket, removed when dropped.
 #[derive(Debug)]
 pub struct Server {
-    listener: UnixListener,
+    listener: std::os::unix::net::UnixListener,
     path: PathBuf,
 }
 
@@ -51,7 +51,7 @@ pub fn bind(path: &Path) -> Result<Server, DatapathError> {
     }
     // Nobody else may connect, not even between these lines: nothing else runs yet that would make a file.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(path);
+    let listener = std::os::unix::net::UnixListener::bind(path);
     rustix::process::umask(before);
     let listener = listener.map_err(failed)?;
     Ok(Server { listener, path: path.to_owned() })
@@ -65,17 +65,28 @@ impl Drop for Server {
 
 impl Server {
     /// Answers until the process ends. Questions go to `questions`; events come from `events`.
-    pub async fn serve(&self, questions: mpsc::Sender<Question>, events: History) {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    tokio::spawn(answer(stream, questions.clone(), events.clone()));
-                }
-                // Out of descriptors, most likely: wait for some to be closed.
-                Err(error) => {
-                    log::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+    ///
+    /// # Errors
+    /// Where the socket cannot be watched.
+    pub fn serve(&self, questions: mpsc::Sender<Question>, events: History) -> io::Result<()> {
+        let listener = self.listener.try_clone()?;
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        tokio::spawn(accept(listener, questions, events));
+        Ok(())
+    }
+}
+
+async fn accept(listener: UnixListener, questions: mpsc::Sender<Question>, events: History) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(answer(stream, questions.clone(), events.clone()));
+            }
+            // Out of descriptors, most likely: wait for some to be closed.
+            Err(error) => {
+                log::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }

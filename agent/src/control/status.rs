@@ -16,6 +16,18 @@ pub struct Status {
     pub policy: String,
     /// SHA-256 of the policy file as it was loaded.
     pub policy_hash: String,
+    /// Number of the generation that decides.
+    pub generation: u32,
+    /// The one that decides after a rollback, or null.
+    pub previous: Option<PreviousStatus>,
+    /// When the previous policy comes back unless this one is confirmed, RFC 3339, or null.
+    pub confirm_until: Option<String>,
+    /// Whether everything passes, whatever the policy says.
+    pub bypass: bool,
+    /// Packets that passed for that reason.
+    pub bypassed: u64,
+    /// Packets that the previous generation judged because a confirmation was overdue.
+    pub fell_back: u64,
     /// Where in the kernel the program runs.
     pub xdp_mode: String,
     /// Interfaces that it is attached to.
@@ -30,6 +42,17 @@ pub struct Status {
     pub rules: Vec<RuleStatus>,
     /// What became of the reports of each reason.
     pub reports: Vec<ReportStatus>,
+}
+
+/// The policy before the one that decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreviousStatus {
+    /// Number of the generation.
+    pub generation: u32,
+    /// The policy file.
+    pub policy: String,
+    /// SHA-256 of it.
+    pub policy_hash: String,
 }
 
 /// A conduit and its counters.

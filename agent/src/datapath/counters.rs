@@ -6,7 +6,8 @@ use banchi_common::reason::{REASON_ROWS, REASONS, Reason};
 use serde::Serialize;
 
 use super::error::DatapathError;
-use super::load::{Datapath, Row, writing};
+use super::generation::Datapath;
+use super::load::{Row, writing};
 
 /// Packets, bytes and time of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

@@ -82,6 +82,31 @@ pub enum DatapathError {
         /// Its socket or pin.
         holder: String,
     },
+    /// Something is pinned that this version cannot use.
+    #[error(
+        "{what} is not what this banchi can use: found {found}, expected {expected}. Nothing was changed. \
+         `banchi detach` takes the old data plane off (everything passes until `banchi run`)"
+    )]
+    PinnedState {
+        /// The pin or the record.
+        what: String,
+        /// What is there.
+        found: String,
+        /// What should be.
+        expected: String,
+    },
+    /// Nothing is pinned.
+    #[error("no data plane is pinned at {pins}: start one with `banchi run`, or name its place with --pins")]
+    NoDataPlane {
+        /// Where it should be.
+        pins: PathBuf,
+    },
+    /// The loaded program does not do what the policy says.
+    #[error("the loaded program is not proven, so that it does not decide: {what}. Please report this")]
+    Unproven {
+        /// Table or rule, and what is wrong.
+        what: String,
+    },
     /// The verifier refused the program: a defect of banchi.
     #[error(
         "the kernel's verifier refused the data plane; please report this with the kernel's release\n{log}"
@@ -118,6 +143,9 @@ impl DatapathError {
             Self::NoBpffs { .. } => 15,
             Self::AlreadyRunning { .. } => 16,
             Self::Verifier { .. } => 17,
+            Self::PinnedState { .. } => 18,
+            Self::Unproven { .. } => 19,
+            Self::NoDataPlane { .. } => 20,
         }
     }
 }

@@ -1,20 +1,16 @@
 //! From an image to a loaded program with its own, fully populated maps.
 
-use std::time::Duration;
-
-use aya::maps::{Array, Map, MapError, RingBuf};
-use aya::programs::Xdp;
+use aya::maps::{Array, MapError, MapInfo};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use banchi_common::abi::{ConduitRow, Control, INTERFACES, Mode, Setting};
+use banchi_common::abi::{INTERFACES, Setting};
 use banchi_common::reason::REASON_ROWS;
 
 use super::error::DatapathError;
+use super::generation::{Datapath, Hold};
+use super::store::{SHARED, Store};
 use crate::image::Image;
 
-static OBJECT: &[u8] = include_bytes_aligned!(env!("BANCHI_BPF_OBJECT"));
-
-/// Name of the XDP program in the object.
-const PROGRAM: &str = "banchi";
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(env!("BANCHI_BPF_OBJECT"));
 
 /// A row of a map, in the bytes that both sides share.
 #[derive(Clone, Copy)]
@@ -40,6 +36,8 @@ pub struct Options {
     pub log: bool,
     /// The time is what [`Datapath::set_time`] says: for tests and proofs.
     pub test_clock: bool,
+    /// Number of the generation.
+    pub generation: u32,
 }
 
 impl Default for Options {
@@ -51,17 +49,9 @@ impl Default for Options {
             trace: false,
             log: false,
             test_clock: false,
+            generation: 0,
         }
     }
-}
-
-/// A loaded program with its maps. Detached, and gone from the kernel, when dropped.
-pub struct Datapath {
-    pub(super) ebpf: Ebpf,
-    pub(super) rules: u32,
-    pub(super) conduits: u32,
-    /// Of its conversation table.
-    pub(super) secret: u32,
 }
 
 impl Datapath {
@@ -70,7 +60,20 @@ impl Datapath {
     /// # Errors
     /// Where the kernel refuses the program or a map; nothing stays behind then.
     pub fn load(image: &Image, indices: &[u32], options: &Options) -> Result<Self, DatapathError> {
-        Self::load_with(image, indices, options, secret()?)
+        Self::load_with(image, indices, options, secret()?, None)
+    }
+
+    /// Loads an image whose program shares the pinned maps of a store, to be activated there.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the program or a map; nothing stays behind then.
+    pub fn load_in(
+        store: &Store,
+        image: &Image,
+        indices: &[u32],
+        options: &Options,
+    ) -> Result<Self, DatapathError> {
+        Self::load_with(image, indices, options, secret()?, Some(store))
     }
 
     pub(super) fn load_with(
@@ -78,6 +81,7 @@ impl Datapath {
         indices: &[u32],
         options: &Options,
         secret: u32,
+        store: Option<&Store>,
     ) -> Result<Self, DatapathError> {
         let mut settings = image.settings;
         let mut set = |setting: Setting, value: u32| {
@@ -91,6 +95,8 @@ impl Datapath {
         set(Setting::Log, u32::from(options.log));
         set(Setting::TestClock, u32::from(options.test_clock));
         set(Setting::ConversationSecret, secret);
+        set(Setting::Generation, options.generation);
+        set(Setting::PassOthers, u32::from(store.is_some()));
         let largest = indices.iter().copied().max().unwrap_or(0);
         if largest >= INTERFACES {
             let at = indices.iter().position(|index| *index == largest).unwrap_or(0);
@@ -123,7 +129,16 @@ impl Datapath {
         loader.map_max_entries("CONVERSATIONS", image.setting(Setting::ConversationBuckets).max(1));
         loader.map_max_entries("RULE_COUNTERS", counters);
         loader.map_max_entries("REASON_COUNTERS", reasons);
-        loader.map_max_entries("EVENTS", options.ring_bytes);
+        let mut ring_bytes = options.ring_bytes;
+        if let Some(store) = store {
+            for name in SHARED {
+                loader.map_pin_path(name, store.shared(name));
+            }
+            // The ring is as large as it was made: aya would map it by the size that it is told.
+            let ring = MapInfo::from_pin(store.shared("EVENTS")).map_err(|e| writing("EVENTS", &e))?;
+            ring_bytes = ring.max_entries();
+        }
+        loader.map_max_entries("EVENTS", ring_bytes);
         let mut ebpf = loader.load(OBJECT).map_err(|e| DatapathError::other("create the maps", chain(&e)))?;
 
         fill(&mut ebpf, "INDEX", &image.index)?;
@@ -142,8 +157,9 @@ impl Datapath {
             places.set(*index, Row(place), 0).map_err(|e| writing("INTERFACES", &e))?;
         }
 
-        let (rules, conduits) = (image.rules.len() as u32, image.conduits.len() as u32);
-        let mut datapath = Self { ebpf, rules, conduits, secret };
+        let (rules, conduits) = (image.exact_tuples.len() as u32 + 1, image.conduits.len() as u32);
+        let rows = image.rules.len() as u32;
+        let mut datapath = Self { hold: Hold::Loaded(ebpf), rules, rows, conduits, secret };
         datapath.program_mut()?.load().map_err(|error| match error {
             aya::programs::ProgramError::LoadError { io_error, verifier_log } => {
                 let log = verifier_log.to_string();
@@ -154,102 +170,12 @@ impl Datapath {
         })?;
         Ok(datapath)
     }
-
-    pub(super) fn program_mut(&mut self) -> Result<&mut Xdp, DatapathError> {
-        let program = self.ebpf.program_mut(PROGRAM).ok_or_else(|| missing(PROGRAM))?;
-        program.try_into().map_err(|e| DatapathError::other("find the program", e))
-    }
-
-    pub(super) fn program(&self) -> Result<&Xdp, DatapathError> {
-        let program = self.ebpf.program(PROGRAM).ok_or_else(|| missing(PROGRAM))?;
-        program.try_into().map_err(|e| DatapathError::other("find the program", e))
-    }
-
-    pub(super) fn map(&self, name: &str) -> Result<&Map, DatapathError> {
-        self.ebpf.map(name).ok_or_else(|| missing(name))
-    }
-
-    /// Sets a conduit's mode by hand, from now on and for its rules too. Conduit 0 is what belongs to none.
-    ///
-    /// # Errors
-    /// Where the kernel refuses the write.
-    pub fn set_mode(&mut self, conduit: u32, mode: Mode) -> Result<(), DatapathError> {
-        let row = ConduitRow { mode: mode as u8, by_hand: 1, reserved: [0; 6] };
-        array(&mut self.ebpf, "CONDUITS")?.set(conduit, Row(row), 0).map_err(|e| writing("CONDUITS", &e))
-    }
-
-    /// From now on and for this long, answers without a question are reported and not dropped.
-    ///
-    /// # Errors
-    /// Where the kernel refuses the write.
-    pub fn grace(&mut self, duration: Duration) -> Result<(), DatapathError> {
-        let until =
-            if duration.is_zero() { 0 } else { monotonic_ns().saturating_add(duration.as_nanos() as u64) };
-        self.control(|control| control.grace_until_ns = until)
-    }
-
-    /// Until when answers without a question are not enforced, nanoseconds since boot; `None` where they are.
-    ///
-    /// # Errors
-    /// Where the kernel refuses the read.
-    pub fn grace_until(&self) -> Result<Option<u64>, DatapathError> {
-        let rows: Array<_, Row<Control>> =
-            Array::try_from(self.map("CONTROL")?).map_err(|e| writing("CONTROL", &e))?;
-        let Row(control) = rows.get(&0, 0).map_err(|e| writing("CONTROL", &e))?;
-        Ok((control.grace_until_ns > monotonic_ns()).then_some(control.grace_until_ns))
-    }
-
-    /// Sets the clock of [`Options::test_clock`], in nanoseconds.
-    ///
-    /// # Errors
-    /// Where the kernel refuses the write.
-    pub fn set_time(&mut self, ns: u64) -> Result<(), DatapathError> {
-        self.control(|control| control.test_ns = ns)
-    }
-
-    fn control(&mut self, change: impl FnOnce(&mut Control)) -> Result<(), DatapathError> {
-        let mut rows = array::<Control>(&mut self.ebpf, "CONTROL")?;
-        let Row(mut control) = rows.get(&0, 0).map_err(|e| writing("CONTROL", &e))?;
-        change(&mut control);
-        rows.set(0, Row(control), 0).map_err(|e| writing("CONTROL", &e))
-    }
-
-    /// Mode of every conduit from 0, and whether it was set by hand.
-    ///
-    /// # Errors
-    /// Where the kernel refuses the read.
-    pub fn modes(&self) -> Result<Vec<(Mode, bool)>, DatapathError> {
-        let rows: Array<_, Row<ConduitRow>> =
-            Array::try_from(self.map("CONDUITS")?).map_err(|e| writing("CONDUITS", &e))?;
-        (0..self.conduits)
-            .map(|at| {
-                let Row(row) = rows.get(&at, 0).map_err(|e| writing("CONDUITS", &e))?;
-                let mode = if row.mode == Mode::Enforce as u8 { Mode::Enforce } else { Mode::Alert };
-                Ok((mode, row.by_hand != 0))
-            })
-            .collect()
-    }
-
-    /// The ring of events. There is one, and it can be taken once.
-    ///
-    /// # Errors
-    /// Where it has been taken.
-    pub fn take_events(&mut self) -> Result<RingBuf<aya::maps::MapData>, DatapathError> {
-        let map = self.ebpf.take_map("EVENTS").ok_or_else(|| missing("EVENTS"))?;
-        RingBuf::try_from(map).map_err(|e| writing("EVENTS", &e))
-    }
-
-    /// Starts forwarding the data plane's log records. They exist only with [`Options::log`].
-    ///
-    /// # Errors
-    /// Where the kernel refuses the ring.
-    pub fn take_log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, DatapathError> {
-        aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|e| DatapathError::other("open the log", e))
-    }
 }
 
-fn monotonic_ns() -> u64 {
-    u64::try_from(crate::events::monotonic().as_nanos()).unwrap_or(0)
+/// SHA-256 of the object that programs are loaded from.
+pub fn object_hash() -> String {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(OBJECT).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What nobody outside can guess, so that nobody can aim at a bucket of the conversation table.

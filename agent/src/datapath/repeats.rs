@@ -6,7 +6,8 @@ use banchi_common::reason::Verdict;
 use bytemuck::Zeroable as _;
 
 use super::error::DatapathError;
-use super::load::{Datapath, Row, writing};
+use super::generation::Datapath;
+use super::load::{Row, writing};
 
 impl Datapath {
     /// Counts of flows that have been quiet for a while, as events, and forgets them. The next packet of such
@@ -16,8 +17,7 @@ impl Datapath {
     /// # Errors
     /// Where the kernel refuses the read.
     pub fn take_repeats(&mut self, now_ns: u64, quiet_ns: u64) -> Result<Vec<Event>, DatapathError> {
-        let map =
-            self.ebpf.map_mut("SUPPRESS").ok_or_else(|| DatapathError::other("find a map", "SUPPRESS"))?;
+        let map = self.map_mut("SUPPRESS")?;
         let mut table: PerCpuHashMap<_, Row<SuppressKey>, Row<Suppressed>> =
             PerCpuHashMap::try_from(map).map_err(|e| writing("SUPPRESS", &e))?;
         let mut quiet = Vec::new();

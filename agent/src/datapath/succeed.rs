@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{Array, MapData};
+use aya::maps::Array;
 use banchi_common::abi::{Feature, SLOTS, Setting, Tag, VALUE_BITS, WAYS};
 use banchi_common::engine::{Tables as _, exact_key, find_at};
 
 use super::error::DatapathError;
-use super::load::{Datapath, Options, Row, writing};
+use super::generation::Datapath;
+use super::load::{Options, Row, writing};
+use super::store::Store;
 use crate::image::Image;
 
 /// Times of both ends of an exact tuple.
@@ -29,13 +31,35 @@ impl Datapath {
         image: &Image,
         indices: &[u32],
         options: &Options,
+        store: Option<&Store>,
     ) -> Result<Self, DatapathError> {
-        let (before, before_image) = older;
-        // One secret for both, so that a conversation stands in the same bucket.
-        let mut datapath = Self::load_with(image, indices, options, before.secret)?;
-        datapath.take_over_tuples(image, before, before_image)?;
-        datapath.take_over_conversations(image, before, before_image)?;
+        let mut datapath = Self::load_heir(older.0, image, indices, options, store)?;
+        datapath.take_over(image, older.0, older.1)?;
         Ok(datapath)
+    }
+
+    /// Loads an image that can take over from an older program: one secret for both, so that a conversation stands
+    /// in the same bucket.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the program or a map; nothing stays behind then.
+    pub fn load_heir(
+        older: &Self,
+        image: &Image,
+        indices: &[u32],
+        options: &Options,
+        store: Option<&Store>,
+    ) -> Result<Self, DatapathError> {
+        Self::load_with(image, indices, options, older.secret, store)
+    }
+
+    /// Takes over every question that an older program was asked, where it is later than what is known here.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a read or a write.
+    pub fn take_over(&mut self, image: &Image, before: &Self, old: &Image) -> Result<(), DatapathError> {
+        self.take_over_tuples(image, before, old)?;
+        self.take_over_conversations(image, before, old)
     }
 
     fn take_over_tuples(&mut self, image: &Image, before: &Self, old: &Image) -> Result<(), DatapathError> {
@@ -49,9 +73,14 @@ impl Datapath {
         for (place, tag, k0, k1) in exact_tuples(image) {
             let Some((old_place, turned)) = place_in(old, &addresses, tag, k0, k1) else { continue };
             let Row([low, high]) = from.get(&old_place, 0).map_err(|e| writing("ASKED", &e))?;
-            if low | high != 0 {
-                let asked = if turned { [high, low] } else { [low, high] };
-                to.set(place, Row(asked), 0).map_err(|e| writing("ASKED", &e))?;
+            if low | high == 0 {
+                continue;
+            }
+            let [low, high] = if turned { [high, low] } else { [low, high] };
+            let Row(known) = to.get(&place, 0).map_err(|e| writing("ASKED", &e))?;
+            let later = [low.max(known[0]), high.max(known[1])];
+            if later != known {
+                to.set(place, Row(later), 0).map_err(|e| writing("ASKED", &e))?;
             }
         }
         Ok(())
@@ -74,16 +103,36 @@ impl Datapath {
         let mut to = self.array::<Conversations>(name)?;
         for at in 0..buckets {
             let Row(bucket) = from.get(&at, 0).map_err(|e| writing(name, &e))?;
-            if bucket != [[0; WAYS]; 2] {
-                to.set(at, Row(bucket), 0).map_err(|e| writing(name, &e))?;
+            if bucket == [[0; WAYS]; 2] {
+                continue;
+            }
+            let Row(known) = to.get(&at, 0).map_err(|e| writing(name, &e))?;
+            let later = merged(known, bucket);
+            if later != known {
+                to.set(at, Row(later), 0).map_err(|e| writing(name, &e))?;
             }
         }
         Ok(())
     }
+}
 
-    fn array<T: bytemuck::Pod>(&mut self, name: &str) -> Result<Array<&mut MapData, Row<T>>, DatapathError> {
-        super::load::array(&mut self.ebpf, name)
+/// The latest conversations of two buckets.
+fn merged([tags, times]: Conversations, [old_tags, old_times]: Conversations) -> Conversations {
+    let mut latest: BTreeMap<u64, u64> = BTreeMap::new();
+    for (tag, time) in tags.into_iter().zip(times).chain(old_tags.into_iter().zip(old_times)) {
+        if tag != 0 {
+            let known = latest.entry(tag).or_default();
+            *known = time.max(*known);
+        }
     }
+    let mut rows: Vec<(u64, u64)> = latest.into_iter().collect();
+    rows.sort_by_key(|(tag, time)| (std::cmp::Reverse(*time), *tag));
+    let mut bucket = [[0; WAYS]; 2];
+    let [tags, times] = &mut bucket;
+    for ((tag, time), (to_tag, to_time)) in rows.into_iter().zip(tags.iter_mut().zip(times)) {
+        (*to_tag, *to_time) = (tag, time);
+    }
+    bucket
 }
 
 /// Place, tag and key of every exact tuple.

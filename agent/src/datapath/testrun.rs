@@ -9,7 +9,8 @@ use banchi_common::direction::Class;
 use banchi_common::reason::{Orientation, Reason, Verdict};
 
 use super::error::DatapathError;
-use super::load::{Datapath, Row, writing};
+use super::generation::Datapath;
+use super::load::{Row, writing};
 
 /// `XDP_DROP`.
 const XDP_DROP: u32 = 1;

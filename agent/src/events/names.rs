@@ -15,6 +15,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// No names.
+    pub const fn none() -> Self {
+        Self { zones: Vec::new(), conduits: Vec::new(), rules: Vec::new(), interfaces: BTreeMap::new() }
+    }
+
     /// Names of a policy, and of the interfaces that it is loaded for.
     pub fn of(policy: &Policy, interfaces: &[Interface]) -> Self {
         Self {

@@ -8,6 +8,7 @@ mod packet;
 mod question;
 
 pub use nearest::{FieldFit, Fit};
+pub(crate) use packet::build as frame;
 pub use question::{Question, QuestionError};
 
 use banchi_common::abi::Mode;

@@ -12,7 +12,7 @@ const ACK: u8 = 0x10;
 
 /// Bytes from the Ethernet header on. Checksums are zero: nothing here looks at them. The source hardware
 /// address is the question's, else the one that the policy binds to the source address.
-pub(super) fn build(policy: &Policy, question: &Question, vlan: Vlan) -> Vec<u8> {
+pub(crate) fn build(policy: &Policy, question: &Question, vlan: Vlan) -> Vec<u8> {
     let mut frame = vec![0x02, 0, 0, 0, 0, 1];
     frame.extend(question.mac.unwrap_or_else(|| bound_mac(policy, question.source)));
     let mut tag = |vid: u16| {

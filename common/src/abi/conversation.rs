@@ -33,4 +33,6 @@ pub struct Control {
     pub grace_until_ns: u64,
     /// What time it is, where [`super::Setting::TestClock`] is set. Nanoseconds.
     pub test_ns: u64,
+    /// Not 0: nothing is reported, because the packets are not real.
+    pub quiet: u64,
 }

@@ -7,12 +7,17 @@
 mod conversation;
 mod event;
 mod policy;
+mod root;
 mod setting;
 mod table;
 
 pub use conversation::{Asked, Control, Conversations, TAG_BITS, WAYS};
 pub use event::{CAPTURE, Counter, Event, EventKind, Reports, SuppressKey, Suppressed, Trace};
 pub use policy::{Mode, Transport};
+pub use root::{
+    ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, SLOTS_OF_PROGRAMS,
+    STATE_VERSION,
+};
 pub use setting::{Feature, PREFIX_LENGTHS, SETTINGS, Setting};
 pub use table::*;
 

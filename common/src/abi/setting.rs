@@ -43,8 +43,13 @@ pub enum Setting {
     ConversationSecret = 13,
     /// 1: the time is what stands in the clock map. For tests and proofs.
     TestClock = 14,
+    /// Number of the generation, which its events carry.
+    Generation = 15,
     /// First of [`PREFIX_LENGTHS`] words: IPv4 prefix lengths + 1, longest first, 0 ends the list.
     Prefix4 = 16,
+    /// 1: packets of interfaces that the policy does not name pass, as if nothing were attached there. Another policy
+    /// that shares the root program names them.
+    PassOthers = 48,
     /// First of [`PREFIX_LENGTHS`] words: IPv6 prefix lengths + 1, longest first, 0 ends the list.
     Prefix6 = 32,
 }

@@ -14,6 +14,7 @@ const LINK_LOCAL: u64 = 0xfe80 >> 6;
 
 /// Why a packet passes or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 #[must_use]
 pub struct Decision {
     /// The reason.
@@ -31,6 +32,47 @@ pub struct Decision {
     /// What the payload shows itself as, where a rule with a direction matched.
     pub class: Class,
 }
+
+/// What is known of the packet at hand, as the data plane keeps it for a CPU.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Scratch {
+    /// The decision.
+    pub decision: Decision,
+    /// What the headers say.
+    pub headers: Headers,
+}
+
+/// A [`Decision`] as bytes, for who reads the scratch of a CPU from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct ScratchBytes {
+    /// [`Reason`].
+    pub reason: u8,
+    /// [`Orientation`].
+    pub orientation: u8,
+    /// Zone that the packet came from, from 1.
+    pub zone: u16,
+    /// Zone of the destination address, from 1.
+    pub destination_zone: u16,
+    /// Conduit, from 1.
+    pub conduit: u16,
+    /// Rule, from 1.
+    pub rule: u32,
+    /// [`Class`].
+    pub class: u8,
+    /// Anything.
+    pub padding: [u8; 3],
+    /// The rest of the scratch.
+    pub headers: [u64; size_of::<Headers>() / 8],
+}
+
+const _: () = {
+    assert!(size_of::<ScratchBytes>() == size_of::<Scratch>());
+    assert!(core::mem::offset_of!(Decision, rule) == core::mem::offset_of!(ScratchBytes, rule));
+    assert!(core::mem::offset_of!(Decision, class) == core::mem::offset_of!(ScratchBytes, class));
+    assert!(core::mem::offset_of!(Decision, conduit) == core::mem::offset_of!(ScratchBytes, conduit));
+};
 
 impl Decision {
     #[inline(always)]

@@ -97,10 +97,10 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// The links of this version live and die with the agent, so that only one reaction to its loss is true.
+    /// The data plane of this version goes on without the agent, so that only one reaction to its loss is true.
     fn agent_loss_comes_later(&mut self, reaction: &Spanned<model::OnAgentLoss>) {
-        let until_then = "the data plane ends with the agent, and everything passes";
-        if reaction.value != model::OnAgentLoss::Open {
+        let until_then = "the data plane goes on without the agent, whatever its policy says";
+        if reaction.value != model::OnAgentLoss::Keep {
             self.diagnostics.push(not_yet_enforced("on_agent_loss", reaction.span, until_then));
         }
     }

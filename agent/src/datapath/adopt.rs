@@ -1,0 +1,124 @@
+//! A generation that outlives its agent: pinned, and taken up by the next one.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use aya::maps::{Array, Map, MapData, MapInfo, MapType};
+use aya::programs::Xdp;
+use aya_obj::programs::XdpAttachType;
+
+use super::error::DatapathError;
+use super::generation::{Datapath, Hold};
+use super::load::{Row, chain, writing};
+use super::store::{Record, SHARED, Store};
+use crate::image::Image;
+
+impl Datapath {
+    /// Pins program and maps of a generation, and writes its record. The shared maps are pinned already.
+    ///
+    /// # Errors
+    /// Where something cannot be pinned or written; nothing stays behind then.
+    pub fn pin(&mut self, store: &Store, record: &Record) -> Result<(), DatapathError> {
+        let pinned = self.pin_all(store, record);
+        if pinned.is_err() {
+            store.forget(record.id);
+        }
+        pinned
+    }
+
+    fn pin_all(&mut self, store: &Store, record: &Record) -> Result<(), DatapathError> {
+        let directory = store.generation(record.id);
+        fs::create_dir_all(&directory)
+            .map_err(|e| DatapathError::other(format!("create {}", directory.display()), e))?;
+        let Hold::Loaded(ebpf) = &self.hold else { return Ok(()) };
+        // The file system takes no dot in a name; what has one is read-only data and belongs to the program.
+        let own = ebpf.maps().filter(|(name, _)| !name.contains('.') && !SHARED.contains(name));
+        for (name, map) in own {
+            map.pin(directory.join(name))
+                .map_err(|e| DatapathError::other(format!("pin the map {name}"), chain(&e)))?;
+        }
+        let path = directory.join("program");
+        self.program_mut()?.pin(path).map_err(|e| DatapathError::other("pin the program", chain(&e)))?;
+        store.write(record)
+    }
+
+    /// Takes up a generation that is pinned, and checks that its tables are those of the image.
+    ///
+    /// # Errors
+    /// Where a pin is missing, is of another kind, or holds something else. Nothing is changed then.
+    pub fn adopt(store: &Store, record: &Record, image: &Image) -> Result<Self, DatapathError> {
+        let directory = store.generation(record.id);
+        let foreign = |what: &str, found: String| DatapathError::PinnedState {
+            what: directory.join(what).display().to_string(),
+            found,
+            expected: format!("generation {} of {}", record.id, record.policy_path.display()),
+        };
+        let mut maps = BTreeMap::new();
+        let own = fs::read_dir(&directory).into_iter().flatten().flatten();
+        let own = own.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        let shared = SHARED.iter().map(|name| ((*name).to_owned(), store.shared(name)));
+        for (name, path) in own.filter(|(name, _)| name != "program").chain(shared) {
+            let info = MapInfo::from_pin(&path).map_err(|e| foreign(&name, chain(&e)))?;
+            let data = MapData::from_pin(&path).map_err(|e| foreign(&name, chain(&e)))?;
+            let kind = info.map_type().map_err(|e| foreign(&name, chain(&e)))?;
+            let map = match kind {
+                MapType::Array => Map::Array(data),
+                MapType::PerCpuArray => Map::PerCpuArray(data),
+                MapType::LruHash => Map::LruHashMap(data),
+                MapType::LruPerCpuHash => Map::PerCpuLruHashMap(data),
+                MapType::RingBuf => Map::RingBuf(data),
+                MapType::ProgramArray => Map::ProgramArray(data),
+                other => return Err(foreign(&name, format!("a map of kind {other:?}"))),
+            };
+            maps.insert(name, map);
+        }
+        let program = Xdp::from_pin(directory.join("program"), XdpAttachType::Interface)
+            .map_err(|e| foreign("program", chain(&e)))?;
+        let program = Box::new(program);
+        let (rules, conduits) = (image.exact_tuples.len() as u32 + 1, image.conduits.len() as u32);
+        let rows = image.rules.len() as u32;
+        let secret = record.secret;
+        let adopted = Self { hold: Hold::Adopted { maps, program }, rules, rows, conduits, secret };
+        if let Some(map) = adopted.first_difference(image)? {
+            return Err(foreign(map, "other contents than its policy compiles to".to_owned()));
+        }
+        Ok(adopted)
+    }
+
+    /// Reads the tables back: the first that is not what the image says. Modes are left out, since they change.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a read.
+    pub fn first_difference(&self, image: &Image) -> Result<Option<&'static str>, DatapathError> {
+        Ok(self
+            .differs("INDEX", &image.index)?
+            .or(self.differs("INDEX6", &image.index6)?)
+            .or(self.differs("PORTS", &image.ports)?)
+            .or(self.differs("SERVERS", &image.servers)?)
+            .or(self.differs("SERVICES", &image.services)?)
+            .or(self.differs("RELATIONS", &image.relations)?)
+            .or(self.differs("NODES", &image.nodes)?)
+            .or(self.differs("FLOWS", &image.flows)?)
+            .or(self.differs("RULES", &image.rules)?)
+            .or(self.differs("ZONES", &image.zones)?))
+    }
+
+    fn differs<T: bytemuck::Pod + PartialEq>(
+        &self,
+        name: &'static str,
+        rows: &[T],
+    ) -> Result<Option<&'static str>, DatapathError> {
+        let Ok(map) = self.map(name) else { return Ok(Some(name)) };
+        let Ok(array) = Array::<_, Row<T>>::try_from(map) else { return Ok(Some(name)) };
+        if array.len() as usize != rows.len().max(1) {
+            return Ok(Some(name));
+        }
+        for (at, row) in (0u32..).zip(rows) {
+            let Row(found) = array.get(&at, 0).map_err(|e| writing(name, &e))?;
+            if found != *row {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+}
