@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use aya::maps::{Array, HashMap, Map, MapData};
 use banchi_common::abi::{ConduitRow, STATE_VERSION};
 use banchi_tests::agent::{self, Agent};
-use banchi_tests::lab::{DEADLINE, Lab};
+use banchi_tests::lab::Lab;
 use rustix::process::Signal;
 
 use super::traffic::Exchanges;
@@ -101,6 +101,5 @@ fn a_second_agent_by_mistake_is_refused() -> Result<()> {
     ensure!(agent.status()?["generation"] == 1);
     exchanges.finish()?;
     agent.stop()?;
-    let _ = DEADLINE;
     Ok(())
 }
