@@ -192,9 +192,17 @@ impl<'lab> Agent<'lab> {
 /// # Errors
 /// If there is no binary, or it does not end.
 pub fn verb(lab: &Lab, arguments: &[&str]) -> Result<Output> {
+    verb_within(lab, arguments, DEADLINE)
+}
+
+/// The same for a verb that may take longer.
+///
+/// # Errors
+/// As [`verb`].
+pub fn verb_within(lab: &Lab, arguments: &[&str], deadline: Duration) -> Result<Output> {
     let mut command = Command::new(binary()?);
     command.args(arguments).env("BANCHI_SOCKET", socket(lab)).env("BANCHI_PINS", lab.pins());
-    lab.gateway().spawn(command)?.finish(DEADLINE)
+    lab.gateway().spawn(command)?.finish(deadline)
 }
 
 impl Mode {

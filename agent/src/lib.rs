@@ -6,6 +6,8 @@ pub mod control;
 pub mod datapath;
 pub mod events;
 pub mod explain;
+pub mod grants;
 pub mod image;
+pub mod island;
 pub mod plane;
 pub mod policy;

@@ -57,6 +57,9 @@ const OTHERS: &[&str] = &[
     "survival",
     "related",
     "listed-ethertype",
+    "agent-lost",
+    "island",
+    "granted",
 ];
 
 #[test]

@@ -87,9 +87,9 @@ fn conduits_and_rules() {
     assert_eq!(policy.default_mode, Mode::Enforce);
     let [first, second] = policy.conduits.as_slice() else { unreachable!() };
     assert_eq!((first.name.as_str(), first.zones, first.ordered), ("control-line-a", (0, 1), false));
-    assert_eq!((first.mode, first.on_agent_loss), (Mode::Enforce, OnAgentLoss::Open));
+    assert_eq!((first.mode, first.agent_loss.then), (Mode::Enforce, OnAgentLoss::Open));
     assert_eq!((second.name.as_str(), second.zones, second.ordered), ("self", (1, 2), true));
-    assert_eq!((second.mode, second.on_agent_loss), (Mode::Alert, OnAgentLoss::Closed));
+    assert_eq!((second.mode, second.agent_loss.then), (Mode::Alert, OnAgentLoss::Closed));
     let names: Vec<&str> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(
         names,

@@ -158,6 +158,14 @@ reasons! {
         "The packet belongs to an allowed one: a later fragment, or an ICMP error about it." ""
     21 ListedEthertype "listed-ethertype" None
         "The conduit lets this protocol below IP cross." ""
+    22 AgentLost "agent-lost" None
+        "The agent is gone, and the conduit then lets nothing pass that it would allow."
+        "Start the agent again (`banchi run`); until then `banchi bypass` lets everything pass."
+    23 Island "island" None
+        "The gateway is an island: only the survival set and the conduits that were kept pass."
+        "`banchi island --off` ends it."
+    24 Granted "granted" None
+        "A grant allows the packet for a time." ""
 }
 
 /// Room for reasons in tables that are indexed by them.
@@ -181,7 +189,34 @@ impl Reason {
     #[must_use]
     #[inline(always)]
     pub const fn passes(self) -> bool {
-        matches!(self, Self::Allowed | Self::Survival | Self::Related | Self::ListedEthertype)
+        matches!(self, Self::Allowed | Self::Survival | Self::Related | Self::ListedEthertype | Self::Granted)
+    }
+
+    /// Whether somebody wants to know: all that does not pass, and what passes for a time only.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_reported(self) -> bool {
+        !self.passes() || matches!(self, Self::Granted)
+    }
+
+    /// Whether a rule of the policy or a grant let the packet pass, so that it counts for its rule.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_by_rule(self) -> bool {
+        matches!(self, Self::Allowed | Self::Granted)
+    }
+}
+
+impl Orientation {
+    /// The orientation with this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::None),
+            1 => Some(Self::Forward),
+            2 => Some(Self::Return),
+            _ => None,
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub fn generation(ctx: XdpContext) -> u32 {
     let (verdict, mode) = verdict(&maps, decision);
     let packet = Packet { length: frame.wire_length(), interface: frame.interface(), verdict, mode };
     report::count(decision, packet.length, maps.now);
-    if !decision.reason.passes() {
+    if decision.reason.is_reported() {
         report::report(&ctx, headers, decision, &packet);
     }
     if maps.setting(Setting::Trace as usize) != 0 {

@@ -5,10 +5,12 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, LruPerCpuHashMap, PerCpuArray, RingBuf};
 use banchi_common::abi::{
     Asked, Bucket, Bucket6, ConduitRow, Control, Conversations, Counter, FlowRow, NodeRow, PortRow,
-    RelationRow, Reports, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SuppressKey,
+    RelationRow, Reports, RootWord, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SuppressKey,
     Suppressed, Trace,
 };
 use banchi_common::engine::{FragmentKey, Question, Scratch, Tables};
+
+use crate::root::{note_loss, word};
 
 /// Page-aligned values, so that a bucket is one cache line.
 const MMAPABLE: u32 = 1 << 10;
@@ -98,6 +100,12 @@ pub fn now() -> u64 {
     unsafe { bpf_ktime_get_coarse_ns() }
 }
 
+/// Whether packets that pass are those of a proof, which is of the tables alone.
+#[inline(always)]
+pub fn is_quiet() -> bool {
+    CONTROL.get(0).is_none_or(|control| control.quiet != 0)
+}
+
 /// The maps of this program as the tables of the engine, and what time it is for the packet at hand.
 pub struct Maps {
     /// Nanoseconds since boot.
@@ -180,6 +188,20 @@ impl Tables for Maps {
     #[inline(always)]
     fn in_grace(&self) -> bool {
         CONTROL.get(0).is_some_and(|control| self.now < control.grace_until_ns)
+    }
+    #[inline(always)]
+    fn is_island(&self) -> bool {
+        word(RootWord::Island) != 0 && !is_quiet()
+    }
+    #[inline(always)]
+    fn is_agent_lost(&self, limit_ms: u32) -> bool {
+        let heard = word(RootWord::Heartbeat);
+        let lost = heard != 0 && self.now.saturating_sub(heard) > u64::from(limit_ms) * 1_000_000;
+        if !lost || is_quiet() {
+            return false;
+        }
+        note_loss(heard);
+        true
     }
     #[inline(always)]
     fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {

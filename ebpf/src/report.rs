@@ -12,7 +12,7 @@ use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
 use banchi_common::wire::Headers;
 use core::hint::black_box;
 
-use crate::maps::{CONTROL, EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE};
+use crate::maps::{EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE, is_quiet};
 
 /// No frame is shorter. As a lower bound it is one that the verifier of Linux 6.1 understands.
 const ETHERNET: u32 = 14;
@@ -21,7 +21,7 @@ const NANOS: u64 = 1_000_000_000;
 /// Counts a packet: an allowed one with its rule, any other with its conduit and reason.
 #[inline(always)]
 pub fn count(decision: &Decision, length: u32, now: u64) {
-    let counter = if decision.reason == Reason::Allowed {
+    let counter = if decision.reason.is_by_rule() {
         let back = u32::from(decision.orientation == Orientation::Return);
         RULE_COUNTERS.get_ptr_mut(decision.rule * 2 + back)
     } else {
@@ -52,7 +52,7 @@ pub struct Packet {
 #[inline(never)]
 pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: &Packet) {
     let Packet { length, interface, verdict, mode } = *packet;
-    if CONTROL.get(0).is_none_or(|control| control.quiet != 0) {
+    if is_quiet() {
         return;
     }
     let Some(reports) = REPORTS.get_ptr_mut(decision.reason as u32) else { return };
@@ -123,7 +123,8 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
             protocol: headers.protocol,
             captured: 0,
             class: decision.class as u8,
-            reserved: [0; 7],
+            orientation: decision.orientation as u8,
+            reserved: [0; 6],
             data: [0; CAPTURE / 8],
         });
         if captured < ETHERNET || captured > CAPTURE as u32 {

@@ -26,6 +26,17 @@ pub fn word(word: RootWord) -> u64 {
     ROOT.get(word as u32).copied().unwrap_or(0)
 }
 
+/// Notes after which heartbeat the agent was lost. All CPUs write the same.
+#[inline(always)]
+pub fn note_loss(heartbeat: u64) {
+    if word(RootWord::LostAfter) != heartbeat
+        && let Some(noted) = ROOT.get_ptr_mut(RootWord::LostAfter as u32)
+    {
+        // SAFETY: an aligned word of a map, which the kernel's machines write as a whole.
+        unsafe { *noted = heartbeat };
+    }
+}
+
 #[inline(always)]
 fn count(what: RootCount) {
     if let Some(counter) = ROOT_COUNTERS.get_ptr_mut(what as u32) {

@@ -6,8 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod deadline;
+mod grants;
+mod island;
 mod kill;
+mod loss;
 mod pinned;
+mod probe;
 mod swap;
 mod traffic;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use banchi::image::compile;
 use banchi::policy::model::{
-    Addresses, Asset, Conduit, Forwarding, Mode, OnAgentLoss, Policy, PortRange, Rule, ServerPort, Service,
+    Addresses, AgentLoss, Asset, Conduit, Forwarding, Mode, Policy, PortRange, Rule, ServerPort, Service,
     SourcePort, Transport, Zone,
 };
 
@@ -77,6 +77,7 @@ fn empty(clients: Vec<Vec<IpAddr>>, servers: Vec<Vec<IpAddr>>, services: usize) 
     Policy {
         forwarding: Forwarding::Stack,
         default_mode: Mode::Alert,
+        default_agent_loss: AgentLoss::default(),
         zones: vec![zone(0), zone(1)],
         assets: assets.enumerate().map(asset).collect(),
         services: (0..services).map(service).collect(),
@@ -85,7 +86,7 @@ fn empty(clients: Vec<Vec<IpAddr>>, servers: Vec<Vec<IpAddr>>, services: usize) 
             zones: (0, 1),
             ordered: false,
             mode: Mode::Enforce,
-            on_agent_loss: OnAgentLoss::Keep,
+            agent_loss: AgentLoss::default(),
             ethertypes: Vec::new(),
         }],
         rules: Vec::new(),
@@ -105,6 +106,7 @@ fn add(policy: &mut Policy, client: usize, server: usize, service: usize) {
         reply_to: Vec::new(),
         mode: None,
         line: number + 1,
+        expires_s: None,
     });
 }
 

@@ -101,8 +101,8 @@ fn conduit(image: &mut Image, rng: &mut Rng) -> bool {
 
 fn window(image: &mut Image, rng: &mut Rng) -> bool {
     let more = rng.bool();
-    rule_where(image, rng, |row| row.window_ns != 0).is_some_and(|row| {
-        row.window_ns = if more { row.window_ns + 1 } else { row.window_ns - 1 };
+    rule_where(image, rng, |row| row.window_ms != 0).is_some_and(|row| {
+        row.window_ms = if more { row.window_ms + 1 } else { row.window_ms - 1 };
         true
     })
 }

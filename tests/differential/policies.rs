@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banchi::policy::model::{
-    Addresses, Asset, Conduit, Ethertype, Forwarding, Mode, OnAgentLoss, Policy, Reply, Rule, ServerPort,
+    Addresses, AgentLoss, Asset, Conduit, Ethertype, Forwarding, Mode, Policy, Reply, Rule, ServerPort,
     Service, Transport, Vlan, Zone,
 };
 use fastrand::Rng;
@@ -37,8 +37,15 @@ pub(crate) fn bound_mac(address: IpAddr) -> [u8; 6] {
 /// A policy. The same numbers give the same one.
 pub(crate) fn policy(rng: &mut Rng) -> Policy {
     let count = rng.usize(2..=4);
-    let mut maker =
-        Maker { rng, assets: Vec::new(), services: Vec::new(), zones: Vec::new(), gateway: false };
+    let mut maker = Maker {
+        rng,
+        assets: Vec::new(),
+        services: Vec::new(),
+        zones: Vec::new(),
+        gateway: false,
+        grants: false,
+    };
+    maker.grants = maker.chance(25);
     maker.zones(count);
     maker.assets(count);
     let services = maker.rng.usize(3..=8);
@@ -57,6 +64,8 @@ pub(super) struct Maker<'r> {
     assets: Vec<Asset>,
     pub(super) services: Vec<Service>,
     gateway: bool,
+    /// Some of its rules are grants.
+    grants: bool,
 }
 
 impl Maker<'_> {
@@ -233,6 +242,7 @@ impl Maker<'_> {
         let mut policy = Policy {
             forwarding: Forwarding::Stack,
             default_mode: self.mode(),
+            default_agent_loss: AgentLoss::default(),
             zones: self.zones.clone(),
             assets: self.assets.clone(),
             services: self.services.clone(),
@@ -269,7 +279,7 @@ impl Maker<'_> {
             zones,
             ordered,
             mode,
-            on_agent_loss: OnAgentLoss::Keep,
+            agent_loss: AgentLoss::default(),
             ethertypes: self.ethertypes(),
         });
         for _ in 0..self.pick(&[1, 3, 6, 12]) {
@@ -296,6 +306,11 @@ impl Maker<'_> {
             reply_to.truncate(if answered && self.chance(40) { self.pick(&[1, 1, 2]) } else { 0 });
             let mode = self.chance(20).then(|| self.mode());
             let number = policy.rules.len();
+            let expires_s = if self.grants {
+                self.pick(&[None, Some(0), Some(1_000_000), Some(20_000_000), Some(u32::MAX)])
+            } else {
+                None
+            };
             policy.rules.push(Rule {
                 name: format!("rule-{number}"),
                 conduit,
@@ -307,6 +322,7 @@ impl Maker<'_> {
                 reply_to,
                 mode,
                 line: number + 1,
+                expires_s,
             });
         }
     }

@@ -182,6 +182,7 @@ fn empty() -> Policy {
     Policy {
         forwarding: banchi::policy::model::Forwarding::Stack,
         default_mode: banchi::policy::model::Mode::Alert,
+        default_agent_loss: banchi::policy::model::AgentLoss::default(),
         zones: Vec::new(),
         assets: Vec::new(),
         services: Vec::new(),

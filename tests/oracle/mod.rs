@@ -41,10 +41,13 @@
 //!    server. Here a group is one that some asset names: as a host, in a range, or as a network of groups. That a
 //!    network of hosts ends with its broadcast address names none, and to be in somebody's network makes a group no
 //!    client of its rules, where its name does not stand.
-//! 8. Without a rule, hosts come first: a source without a home is `unknown-source`, one at home in another zone is
+//! 8. Grants are rules that hold for a time, and stand behind everything else. What fits one is `granted`, or
+//!    `grant-expired` once its time is over. A packet that a grant would make a question, and a rule of the policy an
+//!    answer, is that answer if it may be; where the grant is over, it is that answer in any case. On ports that only answers come from, nothing can be granted.
+//! 9. Without a rule, hosts come first: a source without a home is `unknown-source`, one at home in another zone is
 //!    `wrong-zone`, one that no asset holds is `unknown-source`, one bound to another hardware address is
 //!    `mac-mismatch`, and a destination that no asset holds is `unknown-destination`.
-//! 9. Then the nearest rule is looked for, in this order, and each time the first counts of those that can be asked:
+//! 10. Then the nearest rule is looked for, in this order, and each time the first counts of those that can be asked:
 //!    - one that fits but for the link between the server's port and its address, where the port is one that the link
 //!      gives to *some* address: `address-port-mismatch`; forward, then on the way back;
 //!    - one that fits but for the client's port: `source-port-deviation`; forward, then back;
@@ -198,7 +201,9 @@ impl<'p> Oracle<'p> {
         }
         if let Fragment::Later { .. } = packet.fragment {
             return if first_passed && matches!(packet.body, Body::Flow(_)) {
-                Finding::only(Reason::Related)
+                let to = home(self.policy, packet.destination);
+                let conduit = to.and_then(|to| conduit_between(self.policy, zone, to));
+                Finding { conduit, ..Finding::only(Reason::Related) }
             } else {
                 self.hosts_first(packet, zone, || Finding::only(Reason::OrphanFragment))
             };
@@ -206,14 +211,18 @@ impl<'p> Oracle<'p> {
         match &packet.body {
             Body::Flow(flow) => self.flow(packet, flow, zone, now),
             Body::IcmpError { about, from, to, complete, .. } => {
-                let went_to = first_match(&self.rules, *from, *to, about, Way::Forward)
-                    .map(|rule| rule.server_zone())
-                    .or_else(|| {
-                        first_match(&self.rules, *from, *to, about, Way::Return)
-                            .map(|rule| rule.client_zone())
-                    });
-                if *complete && *from == packet.destination && went_to == Some(zone) {
-                    Finding::only(Reason::Related)
+                let holds = |way| {
+                    first_match(&self.rules, *from, *to, about, way).filter(|rule| rule.allows(now).passes())
+                };
+                let went_to = holds(Way::Forward)
+                    .map(|rule| (rule.server_zone(), rule.conduit()))
+                    .or_else(|| holds(Way::Return).map(|rule| (rule.client_zone(), rule.conduit())));
+                if *complete
+                    && *from == packet.destination
+                    && let Some((to, conduit)) = went_to
+                    && to == zone
+                {
+                    Finding { conduit: Some(conduit), ..Finding::only(Reason::Related) }
                 } else {
                     self.hosts_first(packet, zone, || Finding::only(Reason::UnrelatedIcmpError))
                 }
@@ -238,6 +247,16 @@ impl<'p> Oracle<'p> {
     fn flow(&mut self, packet: &TestPacket, flow: &Flow, zone: usize, now: u64) -> Finding {
         let find = |way| first_match(&self.rules, packet.source, packet.destination, flow, way).cloned();
         let (question, answer) = (find(Way::Forward), find(Way::Return));
+        if let (Some(asks), Some(rule)) = (&question, &answer)
+            && asks.is_grant()
+            && !rule.is_grant()
+        {
+            let class = class_of(rule.service(), packet.payload(flow), packet.datagram());
+            let reason = self.answer(packet, flow, zone, rule, class, now);
+            if reason.passes() || asks.allows(now) == Reason::GrantExpired {
+                return self.matched(rule, Orientation::Return, class, reason);
+            }
+        }
         if let Some(rule) = question {
             let class = class_of(rule.service(), packet.payload(flow), packet.datagram());
             if answer.is_none() || class == Class::Undecidable || rule.service().client_may.holds(class) {
@@ -297,11 +316,14 @@ impl<'p> Oracle<'p> {
         if class != Class::Undecidable && !service.client_may.holds(class) {
             return Reason::ReversedDirection;
         }
-        if window(service.reply).is_some() && matches!(class, Class::Undecidable | Class::Request) {
+        if rule.allows(now).passes()
+            && window(service.reply).is_some()
+            && matches!(class, Class::Undecidable | Class::Request)
+        {
             let ends = Ends::of(packet.source, packet.destination, flow, Way::Forward);
             self.remembered.push(remembered_as(rule, &ends, now));
         }
-        Reason::Allowed
+        rule.allows(now)
     }
 
     fn answer(
@@ -327,14 +349,17 @@ impl<'p> Oracle<'p> {
         if flow.opens() || service.reply == Reply::None || !may {
             return Reason::ReversedDirection;
         }
-        let Some((window, strict)) = window(service.reply) else { return Reason::Allowed };
+        let allowed = rule.allows(now);
+        let Some((window, strict)) = window(service.reply).filter(|_| allowed.passes()) else {
+            return allowed;
+        };
         let tells = match class {
             Class::Request | Class::Notification => true,
             Class::Response => !strict,
             Class::Undecidable => false,
         };
         if tells {
-            return Reason::Allowed;
+            return allowed;
         }
         let wanted =
             remembered_as(rule, &Ends::of(packet.source, packet.destination, flow, Way::Return), now);
@@ -351,7 +376,7 @@ impl<'p> Oracle<'p> {
         let asked_a_group =
             rule.asks_groups && asked(&|question| is_named_group(self.policy, question.server));
         self.path.asked_of_group = asked_a_group && !asked_itself;
-        if asked_itself || asked_a_group { Reason::Allowed } else { Reason::UnsolicitedReply }
+        if asked_itself || asked_a_group { allowed } else { Reason::UnsolicitedReply }
     }
 
     /// What is wrong with the hosts, and `otherwise` where nothing is.

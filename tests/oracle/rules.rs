@@ -57,17 +57,9 @@ pub(super) fn asked(policy: &Policy) -> Vec<Asked<'_>> {
         names_group_client: false,
         asks_groups: false,
     });
-    let written: Vec<_> = written.collect();
-    let both_ask = written.iter().filter(|asked| asked.service().peer).cloned();
-    let exchanged: Vec<_> = both_ask.map(|asked| Asked { exchanged: true, ..asked }).collect();
-    let mut all = written;
-    all.extend(exchanged);
-    let answers: Vec<_> = all
-        .iter()
-        .filter(|asked| !asked.service().reply_from.is_empty())
-        .map(|asked| Asked { answers_from: Some(other_ports(asked.service())), ..asked.clone() })
-        .collect();
-    all.extend(answers);
+    let (grants, written): (Vec<_>, Vec<_>) = written.partition(|asked| asked.rule.expires_s.is_some());
+    let mut all = with_implied(written);
+    all.extend(with_implied(grants));
     let assets = |ids: &[usize]| ids.iter().map(|id| &policy.assets[*id]).collect::<Vec<_>>();
     let of_groups: Vec<usize> = all
         .iter()
@@ -79,6 +71,21 @@ pub(super) fn asked(policy: &Policy) -> Vec<Asked<'_>> {
         asked.names_group_client = assets(&clients).into_iter().any(|asset| names_group(policy, asset));
         asked.asks_groups = of_groups.contains(&asked.rule.service);
     }
+    all
+}
+
+/// Rules, and behind them those that they imply.
+fn with_implied(written: Vec<Asked<'_>>) -> Vec<Asked<'_>> {
+    let both_ask = written.iter().filter(|asked| asked.service().peer).cloned();
+    let exchanged: Vec<_> = both_ask.map(|asked| Asked { exchanged: true, ..asked }).collect();
+    let mut all = written;
+    all.extend(exchanged);
+    let answers: Vec<_> = all
+        .iter()
+        .filter(|asked| !asked.service().reply_from.is_empty())
+        .map(|asked| Asked { answers_from: Some(other_ports(asked.service())), ..asked.clone() })
+        .collect();
+    all.extend(answers);
     all
 }
 
@@ -131,6 +138,20 @@ impl<'p> Asked<'p> {
         self.rule.conduit
     }
 
+    /// Whether it is a grant.
+    pub(super) fn is_grant(&self) -> bool {
+        self.rule.expires_s.is_some()
+    }
+
+    /// What a packet is that it allows at a time, in nanoseconds.
+    pub(super) fn allows(&self, now: u64) -> Reason {
+        match self.rule.expires_s {
+            None => Reason::Allowed,
+            Some(expires_s) if now < u64::from(expires_s) * 1_000_000_000 => Reason::Granted,
+            Some(_) => Reason::GrantExpired,
+        }
+    }
+
     pub(super) fn is_exchanged(&self) -> bool {
         self.exchanged
     }
@@ -161,7 +182,8 @@ impl<'p> Asked<'p> {
     }
 }
 
-/// The first rule that has these ends, for a question or for an answer.
+/// The first rule that has these ends, for a question or for an answer. What only answers is no question, and hides
+/// the grants behind it.
 pub(super) fn first_match<'a, 'p>(
     rules: &'a [Asked<'p>],
     source: IpAddr,
@@ -170,12 +192,10 @@ pub(super) fn first_match<'a, 'p>(
     way: Way,
 ) -> Option<&'a Asked<'p>> {
     let ends = Ends::of(source, destination, flow, way);
-    rules.iter().find(|rule| {
-        rule.service().transport == flow.transport()
-            && (way == Way::Return || !rule.answers_only())
-            && rule.ports_fit(&ends)
-            && rule.is_between(&ends)
-    })
+    let first = rules.iter().find(|rule| {
+        rule.service().transport == flow.transport() && rule.ports_fit(&ends) && rule.is_between(&ends)
+    });
+    first.filter(|rule| way == Way::Return || !rule.answers_only())
 }
 
 /// How a rule nearly fits.

@@ -247,7 +247,8 @@ fn by_hand() {
             reports(Reason::SourcePortDeviation),
         ),
     ]);
-    let modes = site.view("control", |view| view.modes().unwrap());
+    let states = site.view("control", |view| view.conduits().unwrap());
+    let modes: Vec<_> = states.iter().map(|state| (state.mode, state.by_hand)).collect();
     assert_eq!(
         modes,
         [(Mode::Enforce, true), (Mode::Enforce, true), (Mode::Enforce, true), (Mode::Alert, false)]

@@ -18,6 +18,9 @@ impl Agent {
             }
             Request::Confirm => self.plane.confirm().map(|()| self.changed("confirmed")),
             Request::Rollback => self.plane.rollback().map(|()| self.changed("rolled back")),
+            Request::Grant { wishes } => self.grant(&wishes, ""),
+            Request::Revoke { ids } => self.revoke(ids),
+            Request::Grants => self.grants(&|_| true),
             // The server answers these itself.
             Request::Events { .. } => Ok(Reply::Error { message: "not here".to_owned() }),
         };

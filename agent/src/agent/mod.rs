@@ -1,6 +1,7 @@
 //! The running agent: one loop over events, questions and signals.
 
 mod answer;
+mod grants;
 mod sink;
 mod status;
 
@@ -17,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::control::{History, Question, Server, bind};
 use crate::datapath::{DatapathError, Options, XdpMode};
 use crate::events::{Clock, Names, Reader, monotonic};
+use crate::grants::Seen;
 use crate::plane::{Plane, Source, Start, store_of};
 use sink::Sink;
 
@@ -46,6 +48,8 @@ pub struct Agent {
     plane: Plane,
     server: Server,
     names: BTreeMap<u32, Names>,
+    /// What grants let through.
+    seen: Seen,
     since: jiff::Timestamp,
     events: Option<File>,
 }
@@ -69,8 +73,21 @@ impl Agent {
         if plane.is_bypassed()? {
             log::warn!("BYPASS: everything passes; `banchi bypass --off` ends it");
         }
+        if plane.is_island()? {
+            log::warn!(
+                "ISLAND: nothing passes but the survival set and what was kept; `banchi island --off` ends it"
+            );
+        }
         let since = jiff::Timestamp::now();
-        let mut agent = Self { settings, plane, server, names: BTreeMap::new(), since, events: None };
+        let mut agent = Self {
+            settings,
+            plane,
+            server,
+            names: BTreeMap::new(),
+            seen: Seen::default(),
+            since,
+            events: None,
+        };
         agent.name();
         Ok(agent)
     }
@@ -146,7 +163,11 @@ impl Agent {
                     }
                     self.sweep(&mut sink, &clock);
                 }
-                read = reader.next(|event| sink.report(event, names_of(&self.names, event), &clock)) => {
+                read = reader.next(|event| {
+                    if let Some(report) = sink.report(event, names_of(&self.names, event), &clock) {
+                        self.seen.note(&report);
+                    }
+                }) => {
                     read.map_err(|e| DatapathError::other("read the ring of events", e))?;
                     sink.flush();
                 }
@@ -167,7 +188,9 @@ impl Agent {
         let id = self.plane.active.record.id;
         let Some(names) = self.names.get(&id) else { return };
         match self.plane.active.datapath.take_repeats(now, quiet) {
-            Ok(events) => events.iter().for_each(|event| sink.report(event, names, clock)),
+            Ok(events) => events.iter().for_each(|event| {
+                sink.report(event, names, clock);
+            }),
             Err(error) => log::warn!("{error}"),
         }
         sink.flush();

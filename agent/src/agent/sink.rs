@@ -20,17 +20,18 @@ impl Sink {
         Self { file: file.map(BufWriter::new), broken: false, history }
     }
 
-    pub(super) fn report(&mut self, event: &Event, names: &Names, clock: &Clock) {
+    pub(super) fn report(&mut self, event: &Event, names: &Names, clock: &Clock) -> Option<Report> {
         let Some(report) = Report::of(event, names, clock) else {
             log::warn!("an event makes no sense: reason {}, verdict {}", event.reason, event.verdict);
-            return;
+            return None;
         };
-        let Ok(line) = report.json() else { return };
+        let line = report.json().ok()?;
         if let Some(file) = &mut self.file {
             let written = file.write_all(line.as_bytes()).and_then(|()| file.write_all(b"\n"));
             self.note(written);
         }
         self.history.publish(line);
+        Some(report)
     }
 
     pub(super) fn flush(&mut self) {

@@ -17,7 +17,7 @@ impl Agent {
 
     pub(super) fn status(&self) -> Result<Status, DatapathError> {
         let counters = self.plane.active.datapath.counters()?;
-        let modes = self.plane.active.datapath.modes()?;
+        let states = self.plane.active.datapath.conduits()?;
         let clock = Clock::now();
         let last = |ns: u64| (ns > 0).then(|| clock.time(ns));
         let conduit_of =
@@ -43,9 +43,9 @@ impl Agent {
         let names = std::iter::once(ELSEWHERE.to_owned())
             .chain(self.plane.active.policy.conduits.iter().map(|conduit| conduit.name.clone()));
         let mut conduits: Vec<ConduitStatus> = names
-            .zip(modes)
+            .zip(states)
             .zip(&counters.reasons)
-            .map(|((name, (mode, by_hand)), reasons)| ConduitStatus {
+            .map(|((name, state), reasons)| ConduitStatus {
                 allowed: rules
                     .iter()
                     .filter(|rule| rule.conduit == name)
@@ -61,8 +61,9 @@ impl Agent {
                     })
                     .collect(),
                 name,
-                mode,
-                by_hand,
+                mode: state.mode,
+                by_hand: state.by_hand,
+                kept: state.kept,
             })
             .collect();
         if !conduits.is_empty() {
@@ -87,6 +88,8 @@ impl Agent {
             }),
             confirm_until: self.plane.deadline()?.map(|ns| clock.time(ns)),
             bypass: self.plane.is_bypassed()?,
+            island: self.plane.is_island()?,
+            losses: self.plane.losses()?,
             bypassed: self.plane.count(RootCount::Bypassed)?,
             fell_back: self.plane.count(RootCount::FellBack)?,
             policy: self.plane.active.record.policy_path.display().to_string(),

@@ -8,7 +8,11 @@ mod confirm;
 mod detach;
 mod events;
 mod explain;
+mod grant;
+mod grants;
+mod island;
 mod mode;
+mod revoke;
 mod rollback;
 mod run;
 mod schema;
@@ -65,8 +69,16 @@ enum Verb {
     Confirm(confirm::Args),
     /// Let the policy before decide again
     Rollback(rollback::Args),
+    /// Let something pass for a time, beside the policy
+    Grant(grant::Args),
+    /// Show what may pass for a time, and what did
+    Grants(grants::Args),
+    /// Take grants back
+    Revoke(revoke::Args),
     /// Let everything pass, or no more
     Bypass(bypass::Args),
+    /// Let nothing pass but what is named, or as before
+    Island(island::Args),
     /// Take the data plane off
     Detach(detach::Args),
 }
@@ -102,7 +114,11 @@ pub fn main() -> ExitCode {
         Verb::Apply(args) => apply::run(&args),
         Verb::Confirm(args) => confirm::run(&args),
         Verb::Rollback(args) => rollback::run(&args),
+        Verb::Grant(args) => grant::run(&args),
+        Verb::Grants(args) => grants::run(&args),
+        Verb::Revoke(args) => revoke::run(&args),
         Verb::Bypass(args) => bypass::run(&args),
+        Verb::Island(args) => island::run(&args),
         Verb::Detach(args) => detach::run(&args),
     }
 }

@@ -51,6 +51,17 @@ fn human(status: &Status) -> String {
             status.bypassed
         ));
     }
+    if status.island {
+        let kept: Vec<&str> =
+            status.conduits.iter().filter(|one| one.kept).map(|one| one.name.as_str()).collect();
+        let kept = if kept.is_empty() { "no conduit".to_owned() } else { kept.join(", ") };
+        text.push_str(&format!(
+            "\nISLAND: nothing passes but the survival set; goes on: {kept}; `banchi island --off` ends it\n\n"
+        ));
+    }
+    if status.losses > 0 {
+        text.push_str(&format!("`on_agent_loss` acted {} times: see the log\n", status.losses));
+    }
     if let Some(until) = &status.confirm_until {
         text.push_str(&format!("not confirmed: the policy before comes back at {}\n", seconds(until)));
     }

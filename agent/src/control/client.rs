@@ -59,7 +59,8 @@ fn broken(socket: &Path, cause: impl std::fmt::Display) -> ClientError {
 /// Where nobody listens, the answer breaks off, or the agent refuses.
 pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     let mut reader = connect(socket, request)?;
-    let patience = if matches!(request, Request::Apply { .. }) { LOADING } else { PATIENCE };
+    let loads = matches!(request, Request::Apply { .. } | Request::Grant { .. });
+    let patience = if loads { LOADING } else { PATIENCE };
     reader.get_ref().set_read_timeout(Some(patience)).map_err(|e| broken(socket, e))?;
     let mut line = String::new();
     reader.read_line(&mut line).map_err(|e| broken(socket, e))?;

@@ -4,7 +4,8 @@ use banchi_common::abi::Mode;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-use super::status::Status;
+use super::status::{GrantStatus, Status};
+use crate::grants::Wish;
 
 /// Where an agent listens unless it is told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/banchi/control.sock";
@@ -35,6 +36,18 @@ pub enum Request {
     Confirm,
     /// Lets the policy before decide again.
     Rollback,
+    /// Lets something pass for a time, beside the policy.
+    Grant {
+        /// What; all of it or nothing.
+        wishes: Vec<Wish>,
+    },
+    /// Takes grants back.
+    Revoke {
+        /// Their numbers; none of them stands for all.
+        ids: Vec<u32>,
+    },
+    /// Every grant of the last day.
+    Grants,
     /// The last events, oldest first, and where asked for every one from now on.
     Events {
         /// How many of the last ones, at most.
@@ -75,6 +88,11 @@ pub enum Reply {
         policy: String,
         /// SHA-256 of the policy.
         policy_hash: String,
+    },
+    /// Grants: those that were asked for.
+    Grants {
+        /// Oldest first.
+        grants: Vec<GrantStatus>,
     },
     /// It was not done.
     Error {

@@ -3,6 +3,8 @@
 use banchi_common::abi::Mode;
 use serde::{Deserialize, Serialize};
 
+use crate::grants::{Grant, SeenFlow};
+
 /// A running policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -26,6 +28,10 @@ pub struct Status {
     pub bypass: bool,
     /// Packets that passed for that reason.
     pub bypassed: u64,
+    /// Whether nothing passes but the survival set and the conduits that were kept.
+    pub island: bool,
+    /// How often the agent was away so long that `on_agent_loss` acted.
+    pub losses: u64,
     /// Packets that the previous generation judged because a confirmation was overdue.
     pub fell_back: u64,
     /// Where in the kernel the program runs.
@@ -55,6 +61,36 @@ pub struct PreviousStatus {
     pub policy_hash: String,
 }
 
+/// A grant, and what it let through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantStatus {
+    /// The grant.
+    #[serde(flatten)]
+    pub grant: Grant,
+    /// How it stands.
+    pub state: GrantState,
+    /// Packets from the client.
+    pub asked: u64,
+    /// Packets from the server.
+    pub answered: u64,
+    /// What was asked under it.
+    pub flows: Vec<SeenFlow>,
+    /// Events of flows that are not listed, because there were too many.
+    pub more: u64,
+}
+
+/// How a grant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrantState {
+    /// It holds.
+    Holds,
+    /// Its time is over.
+    Over,
+    /// It was taken back.
+    Revoked,
+}
+
 /// A conduit and its counters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConduitStatus {
@@ -64,6 +100,8 @@ pub struct ConduitStatus {
     pub mode: Mode,
     /// Whether the mode was set by hand since the start.
     pub by_hand: bool,
+    /// Whether it goes on while the gateway is an island.
+    pub kept: bool,
     /// Packets that rules allowed.
     pub allowed: u64,
     /// Packets that no rule allowed, or that always pass, by reason.

@@ -7,6 +7,8 @@ use aya::maps::{Array, Map, MapData, MapInfo, MapType};
 use aya::programs::Xdp;
 use aya_obj::programs::XdpAttachType;
 
+use banchi_common::abi::{RULE_GRANT, RuleRow};
+
 use super::error::DatapathError;
 use super::generation::{Datapath, Hold};
 use super::load::{Row, chain, writing};
@@ -99,14 +101,39 @@ impl Datapath {
             .or(self.differs("RELATIONS", &image.relations)?)
             .or(self.differs("NODES", &image.nodes)?)
             .or(self.differs("FLOWS", &image.flows)?)
-            .or(self.differs("RULES", &image.rules)?)
+            .or(self.differs_but("RULES", &image.rules, end_of_grant)?)
             .or(self.differs("ZONES", &image.zones)?))
+    }
+
+    /// Writes the ends of grants where they are not those of the image.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn set_ends(&mut self, image: &Image) -> Result<(), DatapathError> {
+        let mut rows = self.array::<RuleRow>("RULES")?;
+        for (at, row) in (0u32..).zip(&image.rules).filter(|(_, row)| row.flags & RULE_GRANT != 0) {
+            let Row(found) = rows.get(&at, 0).map_err(|e| writing("RULES", &e))?;
+            if found != *row {
+                rows.set(at, Row(*row), 0).map_err(|e| writing("RULES", &e))?;
+            }
+        }
+        Ok(())
     }
 
     fn differs<T: bytemuck::Pod + PartialEq>(
         &self,
         name: &'static str,
         rows: &[T],
+    ) -> Result<Option<&'static str>, DatapathError> {
+        self.differs_but(name, rows, |found, _| found)
+    }
+
+    /// `as_if` gives what a row is compared as.
+    fn differs_but<T: bytemuck::Pod + PartialEq>(
+        &self,
+        name: &'static str,
+        rows: &[T],
+        as_if: impl Fn(T, &T) -> T,
     ) -> Result<Option<&'static str>, DatapathError> {
         let Ok(map) = self.map(name) else { return Ok(Some(name)) };
         let Ok(array) = Array::<_, Row<T>>::try_from(map) else { return Ok(Some(name)) };
@@ -115,10 +142,15 @@ impl Datapath {
         }
         for (at, row) in (0u32..).zip(rows) {
             let Row(found) = array.get(&at, 0).map_err(|e| writing(name, &e))?;
-            if found != *row {
+            if as_if(found, row) != *row {
                 return Ok(Some(name));
             }
         }
         Ok(None)
     }
+}
+
+/// A grant may have been taken back since its image was made: when it ends does not count.
+fn end_of_grant(found: RuleRow, wanted: &RuleRow) -> RuleRow {
+    if wanted.flags & RULE_GRANT == 0 { found } else { RuleRow { expires_s: wanted.expires_s, ..found } }
 }

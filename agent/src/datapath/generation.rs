@@ -10,6 +10,7 @@ use banchi_common::abi::{ConduitRow, Control, Mode};
 
 use super::error::DatapathError;
 use super::load::{Row, writing};
+use super::store::Store;
 
 /// Name of the program of a generation in the object.
 const PROGRAM: &str = "generation";
@@ -24,6 +25,17 @@ pub struct Datapath {
     pub(super) conduits: u32,
     /// Of its conversation table.
     pub(super) secret: u32,
+}
+
+/// A conduit as it stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConduitState {
+    /// Its mode.
+    pub mode: Mode,
+    /// Whether the mode was set by hand.
+    pub by_hand: bool,
+    /// Whether it goes on while the gateway is an island.
+    pub kept: bool,
 }
 
 /// Who loaded the program.
@@ -107,8 +119,26 @@ impl Datapath {
     /// # Errors
     /// Where the kernel refuses the write.
     pub fn set_mode(&mut self, conduit: u32, mode: Mode) -> Result<(), DatapathError> {
-        let row = ConduitRow { mode: mode as u8, by_hand: 1, reserved: [0; 6] };
-        self.array("CONDUITS")?.set(conduit, Row(row), 0).map_err(|e| writing("CONDUITS", &e))
+        self.change_conduit(conduit, |row| (row.mode, row.by_hand) = (mode as u8, 1))
+    }
+
+    /// Says whether a conduit goes on while the gateway is an island. Conduit 0 is what belongs to none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the write.
+    pub fn set_kept(&mut self, conduit: u32, kept: bool) -> Result<(), DatapathError> {
+        self.change_conduit(conduit, |row| row.kept = u8::from(kept))
+    }
+
+    fn change_conduit(
+        &mut self,
+        conduit: u32,
+        change: impl FnOnce(&mut ConduitRow),
+    ) -> Result<(), DatapathError> {
+        let mut rows = self.array::<ConduitRow>("CONDUITS")?;
+        let Row(mut row) = rows.get(&conduit, 0).map_err(|e| writing("CONDUITS", &e))?;
+        change(&mut row);
+        rows.set(conduit, Row(row), 0).map_err(|e| writing("CONDUITS", &e))
     }
 
     /// From now on and for this long, answers without a question are reported and not dropped.
@@ -151,18 +181,18 @@ impl Datapath {
         rows.set(0, Row(control), 0).map_err(|e| writing("CONTROL", &e))
     }
 
-    /// Mode of every conduit from 0, and whether it was set by hand.
+    /// Every conduit from 0 as it stands now.
     ///
     /// # Errors
     /// Where the kernel refuses the read.
-    pub fn modes(&self) -> Result<Vec<(Mode, bool)>, DatapathError> {
+    pub fn conduits(&self) -> Result<Vec<ConduitState>, DatapathError> {
         let rows: Array<_, Row<ConduitRow>> =
             Array::try_from(self.map("CONDUITS")?).map_err(|e| writing("CONDUITS", &e))?;
         (0..self.conduits)
             .map(|at| {
                 let Row(row) = rows.get(&at, 0).map_err(|e| writing("CONDUITS", &e))?;
                 let mode = if row.mode == Mode::Enforce as u8 { Mode::Enforce } else { Mode::Alert };
-                Ok((mode, row.by_hand != 0))
+                Ok(ConduitState { mode, by_hand: row.by_hand != 0, kept: row.kept != 0 })
             })
             .collect()
     }
@@ -190,6 +220,23 @@ impl Datapath {
             }
         }
     }
+}
+
+/// Says which conduits of a pinned generation go on while the gateway is an island, by number; 0 is what belongs to none.
+///
+/// # Errors
+/// Where the pin is missing or another map, or the kernel refuses a write.
+pub fn keep_conduits(store: &Store, id: u32, kept: &[u32]) -> Result<(), DatapathError> {
+    let data =
+        MapData::from_pin(store.generation(id).join("CONDUITS")).map_err(|e| writing("CONDUITS", &e))?;
+    let mut rows: Array<_, Row<ConduitRow>> =
+        Array::try_from(Map::Array(data)).map_err(|e| writing("CONDUITS", &e))?;
+    for at in 0..rows.len() {
+        let Row(row) = rows.get(&at, 0).map_err(|e| writing("CONDUITS", &e))?;
+        let row = ConduitRow { kept: u8::from(kept.contains(&at)), ..row };
+        rows.set(at, Row(row), 0).map_err(|e| writing("CONDUITS", &e))?;
+    }
+    Ok(())
 }
 
 fn monotonic_ns() -> u64 {

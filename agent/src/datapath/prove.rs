@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aya::maps::{PerCpuArray, PerCpuValues};
 use banchi_common::abi::{Counter, Transport, WAYS};
 use banchi_common::engine::{ScratchBytes, judge};
-use banchi_common::reason::{REASON_ROWS, REASONS};
+use banchi_common::reason::{REASON_ROWS, REASONS, Reason};
 use banchi_common::wire::{Bytes, Headers};
 use bytemuck::Zeroable as _;
 
@@ -64,8 +64,12 @@ impl Datapath {
                     return Err(DatapathError::other("read the scratch", format!("there is no CPU {cpu}")));
                 };
                 packets += 1;
-                if (found.reason, found.rule, found.conduit)
-                    != (wanted.reason as u8, wanted.rule, wanted.conduit)
+                // A grant may end between the two.
+                let timeless = |reason| {
+                    if reason == Reason::GrantExpired as u8 { Reason::Granted as u8 } else { reason }
+                };
+                if (timeless(found.reason), found.rule, found.conduit)
+                    != (timeless(wanted.reason as u8), wanted.rule, wanted.conduit)
                 {
                     let name = |reason: u8| REASONS.get(usize::from(reason)).map_or("?", |about| about.name);
                     return Err(DatapathError::Unproven {

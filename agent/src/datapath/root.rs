@@ -189,6 +189,16 @@ impl Root {
         self.set(RootWord::Active, u64::from(new.1))
     }
 
+    /// Lets a generation decide from the next packet on in place of the active one. What it falls back to, and when,
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a write.
+    pub fn replace(&mut self, new: (&Datapath, u32)) -> Result<(), DatapathError> {
+        self.put(SLOT_ACTIVE, new.0)?;
+        self.set(RootWord::Active, u64::from(new.1))
+    }
+
     /// Lets everything pass, or no more. It needs one map and nothing else to be whole: this is for emergencies.
     ///
     /// # Errors

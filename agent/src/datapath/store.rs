@@ -10,6 +10,7 @@ use banchi_common::abi::STATE_VERSION;
 use serde::{Deserialize, Serialize};
 
 use super::error::DatapathError;
+use crate::grants::Grant;
 
 /// Maps that all generations share, with the root program: pinned once.
 pub(super) const SHARED: [&str; 5] = ["ROOT", "PROGRAMS", "ROOT_COUNTERS", "EVENTS", "FRAGMENTS"];
@@ -44,6 +45,9 @@ pub struct Record {
     pub object: String,
     /// When it was loaded, RFC 3339.
     pub loaded: String,
+    /// What may pass beside the policy for a time.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
 }
 
 impl Store {
@@ -109,7 +113,10 @@ impl Store {
     }
 
     /// Writes a record so that there is the old one or the new one, and never half of one.
-    pub(super) fn write(&self, record: &Record) -> Result<(), DatapathError> {
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write(&self, record: &Record) -> Result<(), DatapathError> {
         let path = self.record(record.id);
         let failed = |e: io::Error| DatapathError::other(format!("write {}", path.display()), e);
         let text = serde_json::to_vec_pretty(record).map_err(|e| failed(e.into()))?;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banchi_common::abi::{Event, EventKind, Mode};
 use banchi_common::direction::Class;
-use banchi_common::reason::{Field, Reason, Verdict};
+use banchi_common::reason::{Field, Orientation, Reason, Verdict};
 use serde::Serialize;
 
 /// One event, with names for numbers. Its JSON is one line of `banchi events --json`.
@@ -53,6 +53,8 @@ pub struct Report {
     pub interface: Option<String>,
     /// What the payload shows itself as, where a service looks at it, or null.
     pub class: Option<Class>,
+    /// Whether it goes from the client of its rule to the server (`forward`), back (`return`), or matches none.
+    pub orientation: Orientation,
     /// The rule that fits best, or null.
     pub rule: Option<String>,
     /// Line of that rule in the policy, or null.
@@ -131,8 +133,10 @@ impl Report {
             vlans: [event.outer_vid, event.inner_vid].into_iter().filter(|vid| *vid != 0).collect(),
             interface: names.interface(event.interface),
             class: Class::from_number(event.class).filter(|class| *class != Class::Undecidable),
+            orientation: Orientation::from_number(event.orientation)?,
             rule: rule.map(|(name, _)| name.to_owned()),
-            rule_line: rule.map(|(_, line)| line),
+            // A grant stands in no file.
+            rule_line: rule.map(|(_, line)| line).filter(|line| *line != 0),
             repeats: event.repeats,
             length: event.length,
             data: event.bytes().iter().map(|byte| format!("{byte:02x}")).collect(),

@@ -1,6 +1,6 @@
 //! Rules that a policy implies: the other way round of what both sides may ask, and answers from other ports.
 //!
-//! They stand behind all written rules, so that what is written decides first.
+//! They stand behind all written rules, so that what is written decides first, and before all grants.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::policy::model::{Policy, PortRange, Rule, ServerPort, Service, Service
 /// A policy with the rules that it implies.
 pub(super) struct Expanded<'p> {
     pub(super) policy: Cow<'p, Policy>,
-    /// Written rule of each rule, from 0.
+    /// Written rule or grant of each rule, from 0.
     pub(super) of: Vec<usize>,
     /// Services from this one on stand for answers from other ports.
     pub(super) first_answers: ServiceId,
@@ -30,7 +30,7 @@ pub(super) fn expand(policy: &Policy) -> Expanded<'_> {
         !rule.reply_to.is_empty()
             || service_of(rule).is_some_and(|service| service.peer || !service.reply_from.is_empty())
     });
-    if !implies {
+    if !implies && grants_stand_last(policy) {
         return Expanded { policy: Cow::Borrowed(policy), of, first_answers };
     }
     let mut expanded = policy.clone();
@@ -55,7 +55,17 @@ pub(super) fn expand(policy: &Policy) -> Expanded<'_> {
         expanded.rules.push(Rule { service, ..rule });
         of.push(written);
     }
+    // Grants stand behind everything else: what is written decides first, and so does what it implies.
+    let rules = std::mem::take(&mut expanded.rules).into_iter().zip(of);
+    let (grants, rules): (Vec<_>, Vec<_>) = rules.partition(|(rule, _)| rule.expires_s.is_some());
+    let (rules, of) = rules.into_iter().chain(grants).unzip();
+    expanded.rules = rules;
     Expanded { policy: Cow::Owned(expanded), of, first_answers }
+}
+
+fn grants_stand_last(policy: &Policy) -> bool {
+    let mut rules = policy.rules.iter().skip_while(|rule| rule.expires_s.is_none());
+    rules.all(|rule| rule.expires_s.is_some())
 }
 
 /// Its servers ask its clients.

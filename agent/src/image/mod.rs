@@ -125,7 +125,7 @@ pub fn compile(written: &Policy) -> Result<Image, CompileError> {
         interfaces,
         zones,
         entries: Vec::new(),
-        exact_tuples: plan.tuples.iter().take(written.rules.len()).copied().collect(),
+        exact_tuples: tuples_as_written(written, &expanded, &plan),
     };
     image.set(Setting::Version, VERSION);
     index::build6(&mut image, &nodes.entries6());
@@ -154,6 +154,18 @@ pub fn compile(written: &Policy) -> Result<Image, CompileError> {
     Ok(image)
 }
 
+/// Exact tuples of each rule of the policy, without those of the rules that it implies.
+fn tuples_as_written(written: &Policy, expanded: &expand::Expanded<'_>, plan: &exact::Plan) -> Vec<u32> {
+    let mut tuples = vec![0; written.rules.len()];
+    // Backwards: the first of a rule's rows is its own.
+    for (own, of) in plan.tuples.iter().zip(&expanded.of).rev() {
+        if let Some(slot) = tuples.get_mut(*of) {
+            *slot = *own;
+        }
+    }
+    tuples
+}
+
 fn set_prefix_lengths(image: &mut Image, first: Setting, lengths: &[u8]) -> Result<(), CompileError> {
     if lengths.len() > PREFIX_LENGTHS {
         return Err(CompileError::PrefixLengths { found: lengths.len(), limit: PREFIX_LENGTHS });
@@ -165,9 +177,15 @@ fn set_prefix_lengths(image: &mut Image, first: Setting, lengths: &[u8]) -> Resu
 }
 
 fn conduit_rows(policy: &Policy) -> Vec<ConduitRow> {
-    std::iter::once(policy.default_mode)
-        .chain(policy.conduits.iter().map(|conduit| conduit.mode))
-        .map(|mode| ConduitRow { mode: mode as u8, by_hand: 0, reserved: [0; 6] })
+    std::iter::once((policy.default_mode, policy.default_agent_loss))
+        .chain(policy.conduits.iter().map(|conduit| (conduit.mode, conduit.agent_loss)))
+        .map(|(mode, loss)| ConduitRow {
+            mode: mode as u8,
+            by_hand: 0,
+            on_agent_loss: loss.then as u8,
+            kept: 0,
+            agent_loss_ms: u32::try_from(loss.after.as_millis()).unwrap_or(u32::MAX),
+        })
         .collect()
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use banchi_common::abi::{
-    CUSTOM, Feature, MODE_INHERIT, RULE_ANSWERS_ONLY, RULE_ANY_CLIENT, RULE_CLIENT_MAC, RULE_GROUP_CLIENT,
-    RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
+    CUSTOM, Feature, MODE_INHERIT, OnAgentLoss, RULE_ANSWERS_ONLY, RULE_ANY_CLIENT, RULE_CLIENT_MAC,
+    RULE_GRANT, RULE_GROUP_CLIENT, RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC,
+    RULE_STRICT, RuleRow, Setting,
 };
 
 use super::Image;
@@ -34,11 +35,14 @@ pub(super) fn rows(expanded: &Expanded<'_>, nodes: &Nodes) -> Vec<RuleRow> {
             transport: service.transport as u8,
             client_may: service.client_may.0,
             server_may: service.server_may.0,
-            window_ns: match service.reply {
-                Reply::Window(window) | Reply::Strict(window) => window.as_nanos() as u64,
+            window_ms: match service.reply {
+                Reply::Window(window) | Reply::Strict(window) => {
+                    u32::try_from(window.as_millis()).unwrap_or(u32::MAX)
+                }
                 Reply::Free | Reply::None => 0,
             },
             of: *of as u32 + 1,
+            expires_s: rule.expires_s.unwrap_or(0),
             ..none
         };
         match service.direction {
@@ -69,6 +73,7 @@ fn flags(policy: &Policy, rule: &Rule, service: &Service, nodes: &Nodes, group_s
         (!service.reply_from.is_empty(), RULE_REPLY_FROM),
         (matches!(service.reply, Reply::Strict(_)), RULE_STRICT),
         (service.reply == Reply::None, RULE_ONE_WAY),
+        (rule.expires_s.is_some(), RULE_GRANT),
     ]
     .into_iter()
     .filter_map(|(holds, flag)| holds.then_some(flag))
@@ -92,12 +97,16 @@ pub(super) fn settings(image: &mut Image, plan: &Plan) {
         CUSTOM => bits | 1,
         number => bits | 1 << number,
     });
-    let windows = rows.clone().any(|row| row.window_ns != 0);
+    let windows = rows.clone().any(|row| row.window_ms != 0);
     let shared = RULE_ANY_CLIENT | RULE_GROUP_SERVER | RULE_REPLY_FROM;
     let noted = rows
         .enumerate()
-        .any(|(rule, row)| row.window_ns != 0 && (row.flags & shared != 0 || !plan.is_exact(rule)));
+        .any(|(rule, row)| row.window_ms != 0 && (row.flags & shared != 0 || !plan.is_exact(rule)));
+    let grants = image.rules.iter().any(|row| row.flags & RULE_GRANT != 0);
+    let losses = image.conduits.iter().any(|row| row.on_agent_loss != OnAgentLoss::Keep as u8);
     image.set(Setting::Protocols, protocols);
+    image.enable(Feature::Grants, grants);
+    image.enable(Feature::AgentLoss, losses);
     image.enable(Feature::Windows, windows);
     image.enable(Feature::Conversations, noted);
     image.set(Setting::ConversationBuckets, if noted { BUCKETS } else { 1 });

@@ -6,10 +6,11 @@ use banchi_common::abi::RootWord;
 
 use super::generation::{conduit_name, read, record, same_conduit};
 use super::{Generation, Plane, Source, now_ns};
-use crate::datapath::{Datapath, DatapathError, Options, preflight};
+use crate::datapath::{Datapath, DatapathError, Interface, Options, preflight};
+use crate::grants::Grant;
 
 /// Longest that it takes to hand over, with answers under way: until then none of them is held to be unsolicited.
-const HANDOVER: Duration = Duration::from_secs(2);
+pub(super) const HANDOVER: Duration = Duration::from_secs(2);
 
 impl Plane {
     /// Loads, proves and activates a policy. With `within`, the one before comes back unless it is confirmed in time.
@@ -18,17 +19,17 @@ impl Plane {
     /// Where the policy has errors, does not fit, or the loaded program does not do what it says. What decided before
     /// goes on then.
     pub fn apply(&mut self, source: &Source, within: Option<Duration>) -> Result<(), DatapathError> {
-        let (policy, image) = read(source)?;
-        let interfaces = preflight(&policy, &image)?;
-        let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-        let id = self.store.generations().last().copied().unwrap_or(0) + 1;
-        let options = Options { generation: id, ..self.options.clone() };
-        let mut datapath =
-            Datapath::load_heir(&self.active.datapath, &image, &indices, &options, Some(&self.store))?;
-        datapath.prove(&policy, &image, &indices)?;
-        let record = record(id, source, &interfaces, &datapath, &self.options);
-        datapath.pin(&self.store, &record)?;
-        let mut new = Generation { record, policy, image, datapath };
+        self.root.busy()?;
+        let applied = self.apply_now(source, within);
+        self.root.beat()?;
+        applied
+    }
+
+    fn apply_now(&mut self, source: &Source, within: Option<Duration>) -> Result<(), DatapathError> {
+        let mut grants = self.active.record.grants.clone();
+        grants.retain(|grant| !grant.is_forgotten());
+        let (mut new, interfaces) = self.load_next(source, &grants)?;
+        let id = new.record.id;
         if let Err(error) = self.switch_to(&mut new, within) {
             self.store.forget(id);
             return Err(error);
@@ -54,9 +55,28 @@ impl Plane {
         Ok(())
     }
 
+    /// Loads, proves and pins a generation that is to decide.
+    pub(super) fn load_next(
+        &self,
+        source: &Source,
+        grants: &[Grant],
+    ) -> Result<(Generation, Vec<Interface>), DatapathError> {
+        let (policy, image) = read(source, grants)?;
+        let interfaces = preflight(&policy, &image)?;
+        let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
+        let id = self.store.generations().last().copied().unwrap_or(0) + 1;
+        let options = Options { generation: id, ..self.options.clone() };
+        let mut datapath =
+            Datapath::load_heir(&self.active.datapath, &image, &indices, &options, Some(&self.store))?;
+        datapath.prove(&policy, &image, &indices)?;
+        let record = record(id, source, &interfaces, &datapath, &self.options, grants);
+        datapath.pin(&self.store, &record)?;
+        Ok((Generation { record, policy, image, datapath }, interfaces))
+    }
+
     /// Lets a new generation decide.
     fn switch_to(&mut self, new: &mut Generation, within: Option<Duration>) -> Result<(), DatapathError> {
-        self.carry_modes(new)?;
+        self.carry_states(new)?;
         new.datapath.take_over(&new.image, &self.active.datapath, &self.active.image)?;
         new.datapath.grace(HANDOVER)?;
         if let Some(within) = within {
@@ -77,13 +97,15 @@ impl Plane {
         }
     }
 
-    /// Modes that were set by hand stay, where the conduit has kept its name.
-    fn carry_modes(&self, new: &mut Generation) -> Result<(), DatapathError> {
-        for (number, (mode, by_hand)) in self.active.datapath.modes()?.into_iter().enumerate() {
+    /// What was said by hand of a conduit stays, where it has kept its name.
+    pub(super) fn carry_states(&self, new: &mut Generation) -> Result<(), DatapathError> {
+        for (number, state) in self.active.datapath.conduits()?.into_iter().enumerate() {
             let wanted = conduit_name(&self.active.policy, number);
-            if let (true, Some(at)) = (by_hand, same_conduit(&new.policy, wanted.as_deref())) {
-                new.datapath.set_mode(at, mode)?;
+            let Some(at) = same_conduit(&new.policy, wanted.as_deref()) else { continue };
+            if state.by_hand {
+                new.datapath.set_mode(at, state.mode)?;
             }
+            new.datapath.set_kept(at, state.kept)?;
         }
         Ok(())
     }
@@ -131,7 +153,7 @@ impl Plane {
 
     /// Lets the generation before decide.
     fn hand_over(&mut self, before: &mut Generation) -> Result<(), DatapathError> {
-        self.carry_modes(before)?;
+        self.carry_states(before)?;
         before.datapath.take_over(&before.image, &self.active.datapath, &self.active.image)?;
         before.datapath.grace(HANDOVER)?;
         let ids = (self.active.record.id, before.record.id);

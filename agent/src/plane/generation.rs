@@ -6,6 +6,7 @@ use banchi_common::abi::STATE_VERSION;
 use sha2::{Digest as _, Sha256};
 
 use crate::datapath::{Datapath, DatapathError, Interface, Options, Record, Store, object_hash};
+use crate::grants::{Grant, overlay};
 use crate::image::{Image, compile};
 use crate::policy::model::Policy;
 use crate::policy::{self};
@@ -36,19 +37,23 @@ impl Generation {
     pub(super) fn adopt(store: &Store, id: u32) -> Result<Self, DatapathError> {
         let record = store.read(id)?;
         let source = Source { path: record.policy_path.clone(), text: record.policy_text.clone() };
-        let (policy, image) = read(&source)?;
+        let (policy, image) = read(&source, &record.grants)?;
         let datapath = Datapath::adopt(store, &record, &image)?;
         Ok(Self { record, policy, image, datapath })
     }
 }
 
-pub(super) fn read(source: &Source) -> Result<(Policy, Image), DatapathError> {
+/// Reads and compiles a policy with grants beside it. Grants that do not fit it are left out.
+pub(super) fn read(source: &Source, grants: &[Grant]) -> Result<(Policy, Image), DatapathError> {
     let name = source.path.display().to_string();
     let loaded = policy::load(&name, &source.text);
-    let Some(policy) = loaded.policy else {
+    let Some(mut policy) = loaded.policy else {
         let text = loaded.render(&source.text, policy::render::Style::Plain);
         return Err(DatapathError::other("read the policy", format!("{name} has errors\n{text}")));
     };
+    for (id, error) in overlay(&mut policy, grants) {
+        log::warn!("grant {id} does not fit this policy, and lets nothing pass: {error}");
+    }
     let image = compile(&policy).map_err(|error| DatapathError::other("compile the policy", error))?;
     Ok((policy, image))
 }
@@ -59,6 +64,7 @@ pub(super) fn record(
     interfaces: &[Interface],
     datapath: &Datapath,
     options: &Options,
+    grants: &[Grant],
 ) -> Record {
     Record {
         version: STATE_VERSION,
@@ -71,6 +77,7 @@ pub(super) fn record(
         suppress_ms: options.suppress_ms,
         object: object_hash(),
         loaded: jiff::Timestamp::now().to_string(),
+        grants: grants.to_vec(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod change;
 mod generation;
+mod grant;
 mod start;
 
 pub use generation::{Generation, Source, hash};
@@ -49,7 +50,7 @@ impl Plane {
     /// # Errors
     /// Where the kernel refuses.
     pub fn tick(&mut self) -> Result<bool, DatapathError> {
-        self.beat()?;
+        self.root.beat()?;
         let deadline = self.root.word(RootWord::Deadline)?;
         if deadline == 0 || deadline > now_ns() {
             return Ok(false);
@@ -62,8 +63,20 @@ impl Plane {
         Ok(true)
     }
 
-    fn beat(&mut self) -> Result<(), DatapathError> {
-        self.root.set(RootWord::Heartbeat, now_ns())
+    /// Whether the gateway is an island.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn is_island(&self) -> Result<bool, DatapathError> {
+        Ok(self.root.word(RootWord::Island)? != 0)
+    }
+
+    /// How often the agent was away so long that `on_agent_loss` acted.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn losses(&self) -> Result<u64, DatapathError> {
+        self.root.word(RootWord::Losses)
     }
 
     /// When the active generation falls back unless it is confirmed, nanoseconds since boot.

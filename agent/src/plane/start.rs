@@ -24,14 +24,14 @@ impl Plane {
         grace: Option<Duration>,
         options: Options,
     ) -> Result<(Self, Start), DatapathError> {
-        let (policy, image) = read(source)?;
+        let (policy, image) = read(source, &[])?;
         let interfaces = preflight(&policy, &image)?;
         let lock = store.lock()?;
         if store.is_unfinished() {
             log::warn!("pins without a link, of a start that did not get far: they are removed");
             store.remove()?;
         }
-        let Some(root) = Root::open(&store)? else {
+        let Some(mut root) = Root::open(&store)? else {
             let root = Root::create(&store, options.ring_bytes)?;
             let made =
                 Self::make(store.clone(), root, (policy, image), interfaces, source, mode, grace, options);
@@ -41,7 +41,14 @@ impl Plane {
             return made.map(|plane| (Self { lock: Some(lock), ..plane }, Start::New));
         };
         let debugs = options.log;
-        let mut plane = Self::adopt(store, root, mode, options)?;
+        let heard = root.word(RootWord::Heartbeat)?;
+        root.busy()?;
+        let mut plane = Self::adopt(store.clone(), root, mode, options).inspect_err(|_| {
+            // Nobody will be heard of here.
+            if let Ok(Some(mut root)) = Root::open(&store) {
+                let _ = root.set(RootWord::Heartbeat, heard);
+            }
+        })?;
         plane.lock = Some(lock);
         let wanted = hash(&source.text);
         let is_there = plane.active.record.policy_hash == wanted
@@ -82,13 +89,13 @@ impl Plane {
         let options = Options { generation: 1, ..options };
         let mut datapath = Datapath::load_in(&store, &image, &indices, &options)?;
         datapath.prove(&policy, &image, &indices)?;
-        let record = record(1, source, &interfaces, &datapath, &options);
+        let record = record(1, source, &interfaces, &datapath, &options, &[]);
         datapath.pin(&store, &record)?;
         datapath.grace(grace.unwrap_or_else(|| policy.longest_window()))?;
         let active = Generation { record, policy, image, datapath };
         root.activate((&active.datapath, 1), None, None)?;
         let mut plane = Self { store, root, active, previous: None, interfaces, mode, options, lock: None };
-        plane.beat()?;
+        plane.root.beat()?;
         plane.attach()?;
         Ok(plane)
     }
@@ -141,8 +148,12 @@ impl Plane {
             Interface { name, index: *index, driver }
         };
         let interfaces = active.record.interfaces.iter().map(known).collect();
+        // Of an agent that was killed while it took a grant back.
+        for generation in std::iter::once(&mut active).chain(&mut previous) {
+            generation.end_grants()?;
+        }
         let mut plane = Self { store, root, active, previous, interfaces, mode, options, lock: None };
-        plane.beat()?;
+        plane.root.beat()?;
         Ok(plane)
     }
 

@@ -68,7 +68,7 @@ codes! {
     MULTICAST_CLIENT Error "multicast-client" "A group or broadcast address cannot ask.";
     REPLY_TO_HOST Error "reply-to-host" "`reply_to` names an address that is neither a group nor a broadcast address.";
     CONTRADICTION Error "contradiction" "An earlier rule covers everything in this rule, with another effect.";
-    NOT_YET_ENFORCED Warning "not-yet-enforced" "A statement that this version records but does not enforce.";
+    CLOSED_IN_ALERT Warning "closed-in-alert" "A reaction to the loss of the agent that closes nothing, since the mode is `alert`.";
     PARTIAL_CONTRADICTION Warning "partial-contradiction" "An earlier rule covers a part of this rule, with another effect.";
     SHADOWED_RULE Warning "shadowed-rule" "Earlier rules cover everything in this rule, with the same effect.";
     BROAD_SERVICE Warning "broad-service" "A service with any port or more than 1000 ports.";

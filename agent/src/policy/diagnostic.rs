@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::codes::{self, Code};
+use super::codes::Code;
 use super::source::{Source, Span};
 
 /// How bad it is.
@@ -208,12 +208,4 @@ pub(crate) fn suggest(word: &str, what: &str, candidates: &[&str]) -> String {
         }
     }
     help
-}
-
-/// What is stated but not enforced yet.
-pub(crate) fn not_yet_enforced(key: &str, span: Span, until_then: &str) -> Diagnostic {
-    let message = format!("`{key}` is recorded, but this version does not enforce it");
-    Diagnostic::new(&codes::NOT_YET_ENFORCED, message)
-        .label(span, "")
-        .help(format!("it comes with the next version; until then {until_then}"))
 }

@@ -24,6 +24,8 @@ pub mod words;
 
 pub use diagnostic::{Diagnostic, Severity};
 
+pub(crate) use resolve::DEFAULT_WINDOW;
+
 use diagnostic::Diagnostics;
 use read::FromNode;
 use source::Source;
@@ -59,6 +61,11 @@ impl Loaded {
     pub fn warnings(&self) -> usize {
         self.diagnostics.len() - self.errors()
     }
+}
+
+/// `; did you mean ..?`, where one of the words is close; else nothing.
+pub(crate) fn suggestion<'c>(word: &str, words: impl IntoIterator<Item = &'c str>) -> String {
+    diagnostic::closest(word, words).map_or_else(String::new, |close| format!("; did you mean `{close}`?"))
 }
 
 /// A time as a policy writes it: `500ms`, `30s`, `5m`, `1h`.

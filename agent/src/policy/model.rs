@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
-pub use banchi_common::abi::{Mode, Transport};
+pub use banchi_common::abi::{Mode, OnAgentLoss, Transport};
 pub use banchi_common::direction::{Class, Classes, Protocol};
 
 /// Index into [`Policy::zones`].
@@ -30,6 +30,8 @@ pub struct Policy {
     pub forwarding: Forwarding,
     /// Mode of everything that belongs to no conduit, and of conduits that name none.
     pub default_mode: Mode,
+    /// What the data plane does with everything that belongs to no conduit when the agent is gone.
+    pub default_agent_loss: AgentLoss,
     /// Zones, in file order. A declared `gateway` becomes the last one.
     pub zones: Vec<Zone>,
     /// Assets, in file order. The gateway's own addresses become the last one.
@@ -273,26 +275,29 @@ pub struct Conduit {
     /// Alert or enforce.
     pub mode: Mode,
     /// What the data plane does when the agent is gone.
-    pub on_agent_loss: OnAgentLoss,
+    pub agent_loss: AgentLoss,
     /// Protocols below IP that may cross.
     pub ethertypes: Vec<Ethertype>,
+}
+
+/// When the agent counts as gone, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AgentLoss {
+    /// How long it is not heard of.
+    pub after: Duration,
+    /// What happens then.
+    pub then: OnAgentLoss,
+}
+
+impl Default for AgentLoss {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(30), then: OnAgentLoss::Keep }
+    }
 }
 
 /// An EtherType; below 0x100 a destination SAP of LLC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Ethertype(pub u16);
-
-/// What the data plane does when the agent is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnAgentLoss {
-    /// Go on as before.
-    Keep,
-    /// Let everything pass.
-    Open,
-    /// Let nothing pass but the survival set.
-    Closed,
-}
 
 /// One flow rule: these clients may ask these servers this service.
 #[derive(Debug, Clone, Serialize)]
@@ -315,6 +320,8 @@ pub struct Rule {
     pub reply_to: Vec<AssetId>,
     /// Overrides the conduit's mode.
     pub mode: Option<Mode>,
-    /// Line in the policy file, from 1.
+    /// Line in the policy file, from 1; 0 for a rule that stands in none.
     pub line: usize,
+    /// For a grant: seconds since boot from which on it lets nothing pass any more.
+    pub expires_s: Option<u32>,
 }

@@ -54,6 +54,8 @@ record! {
         pub mode: Option<Spanned<Mode>>,
         /// What happens when the agent is gone: `keep`, `open` or `closed`. Default `keep`.
         pub on_agent_loss: Option<Spanned<OnAgentLoss>>,
+        /// How long the agent is not heard of before that happens, from 5 seconds to 24 hours. Default `30s`.
+        pub agent_loss_after: Option<Spanned<Time>>,
     }
 }
 
@@ -124,6 +126,8 @@ record! {
         pub mode: Option<Spanned<Mode>>,
         /// `keep`, `open` or `closed`. Default: that of `defaults`.
         pub on_agent_loss: Option<Spanned<OnAgentLoss>>,
+        /// How long the agent is not heard of before that happens. Default: that of `defaults`.
+        pub agent_loss_after: Option<Spanned<Time>>,
         /// Protocols below IP that may cross: names, EtherTypes, or SAPs of LLC.
         pub ethertypes: Option<Spanned<List<Ethertype>>>,
         /// The flow rules. The first that matches a packet decides. Without it, nothing is allowed to cross.

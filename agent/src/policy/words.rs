@@ -218,8 +218,6 @@ impl Word for Transport {
     }
 }
 
-word_schema!(OnAgentLoss, "OnAgentLoss", { "enum": ["keep", "open", "closed"] });
-
 impl Word for OnAgentLoss {
     const EXPECTED: &'static str = "`keep`, `open` or `closed`";
 

@@ -67,8 +67,10 @@ pub struct Event {
     pub captured: u16,
     /// [`crate::direction::Class`].
     pub class: u8,
+    /// [`crate::reason::Orientation`].
+    pub orientation: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
     /// First bytes of the packet, from the Ethernet header, in memory order. See [`Event::bytes`].
     pub data: [u64; CAPTURE / 8],
 }

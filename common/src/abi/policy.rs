@@ -13,6 +13,21 @@ pub enum Mode {
     Enforce = 1,
 }
 
+/// What the data plane does with a conduit when the agent is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "std", serde(rename_all = "kebab-case"))]
+#[repr(u8)]
+pub enum OnAgentLoss {
+    /// Go on as before.
+    #[default]
+    Keep = 0,
+    /// Drop nothing more.
+    Open = 1,
+    /// Let nothing pass any more but the survival set.
+    Closed = 2,
+}
+
 /// Transport protocol of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]

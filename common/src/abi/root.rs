@@ -2,7 +2,7 @@
 
 /// Version of everything that is pinned and outlives an agent: layouts and meanings. It changes whenever one of
 /// them does.
-pub const STATE_VERSION: u64 = 1;
+pub const STATE_VERSION: u64 = 2;
 
 /// Index of a word in the root's array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum RootWord {
     Version = 0,
     /// Not 0: everything passes, and is counted.
     Bypass = 1,
-    /// When the agent was last alive, nanoseconds since boot.
+    /// When the agent was last alive, nanoseconds since boot. Ahead of the clock while it does something long.
     Heartbeat = 2,
     /// Not 0: from then on [`SLOT_PREVIOUS`] decides. Nanoseconds since boot.
     Deadline = 3,
@@ -22,6 +22,12 @@ pub enum RootWord {
     Previous = 5,
     /// Number of the generation that was taken back last, by hand or by a deadline; 0 is none.
     Rejected = 6,
+    /// Not 0: nothing passes but the survival set, and conduits that are [`super::ConduitRow::kept`].
+    Island = 7,
+    /// The [`Self::Heartbeat`] after which the agent was lost, as the data plane noticed; 0 is never.
+    LostAfter = 8,
+    /// How often the agent was lost and came back. Written by the agent.
+    Losses = 9,
 }
 
 /// Words of the root's array.

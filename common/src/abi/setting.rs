@@ -78,4 +78,8 @@ pub enum Feature {
     Conversations = 256,
     /// Some conduit lets protocols below IP cross.
     Ethertypes = 512,
+    /// Some conduit has its own way when the agent is gone.
+    AgentLoss = 1024,
+    /// Some rule is a grant.
+    Grants = 2048,
 }

@@ -203,8 +203,19 @@ pub struct RuleRow {
     pub reserved: u16,
     /// Rule of the policy that this row belongs to, from 1.
     pub of: u32,
+    /// Milliseconds within which an answer must follow its question; 0 is no limit.
+    pub window_ms: u32,
+    /// Where [`RULE_GRANT`] is set: seconds since boot from which on the row lets nothing pass any more.
+    pub expires_s: u32,
+}
+
+impl RuleRow {
     /// Nanoseconds within which an answer must follow its question; 0 is no limit.
-    pub window_ns: u64,
+    #[inline(always)]
+    #[must_use]
+    pub const fn window_ns(&self) -> u64 {
+        self.window_ms as u64 * 1_000_000
+    }
 }
 
 /// The rule has no mode of its own.
@@ -230,8 +241,10 @@ pub const RULE_STRICT: u16 = 64;
 pub const RULE_ONE_WAY: u16 = 128;
 /// The rule names a group that answers may go to, so that nobody can tell whose question they answer.
 pub const RULE_ANY_CLIENT: u16 = 256;
+/// The row is of a grant, and holds until [`RuleRow::expires_s`].
+pub const RULE_GRANT: u16 = 512;
 
-/// A conduit's mode: the only row that changes while a generation runs.
+/// A conduit's mode: a row that changes while a generation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct ConduitRow {
@@ -239,8 +252,12 @@ pub struct ConduitRow {
     pub mode: u8,
     /// 1: set by hand; the modes of single rules do not count.
     pub by_hand: u8,
-    /// Zero.
-    pub reserved: [u8; 6],
+    /// [`super::OnAgentLoss`].
+    pub on_agent_loss: u8,
+    /// 1: goes on while the gateway is an island.
+    pub kept: u8,
+    /// The agent counts as lost when it was not heard of for longer than this, in milliseconds.
+    pub agent_loss_ms: u32,
 }
 
 /// Number of VIDs of an interface in the zone table.

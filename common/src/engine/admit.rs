@@ -7,12 +7,15 @@ use super::decide::{Decision, mac_fits};
 use super::lookup::Matched;
 use super::tables::Tables;
 use crate::abi::{
-    CUSTOM, Feature, NODE_GROUP, RULE_ANSWERS_ONLY, RULE_ANY_CLIENT, RULE_CLIENT_MAC, RULE_GROUP_CLIENT,
-    RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT, RuleRow, Setting,
+    CUSTOM, Feature, NODE_GROUP, RULE_ANSWERS_ONLY, RULE_ANY_CLIENT, RULE_CLIENT_MAC, RULE_GRANT,
+    RULE_GROUP_CLIENT, RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT,
+    RuleRow, Setting,
 };
 use crate::direction::{Class, Classes, Payload, classify};
 use crate::reason::{Orientation, Reason};
 use crate::wire::{Address, FIRST_FRAGMENT, Headers, OFFSET_MASK, Packet};
+
+const NANOS: u64 = 1_000_000_000;
 
 /// The decision on a flow that some rule matches; `None` where none does.
 ///
@@ -27,6 +30,20 @@ pub(super) fn admit<P: Packet, T: Tables>(
     matched: &Matched,
 ) -> Option<Decision> {
     let (mut class, mut protocol) = (Class::Undecidable, 0);
+    // What a rule of the policy allows as an answer needs no grant.
+    if tables.uses(Feature::Grants)
+        && matched.back != 0
+        && let Some(asks) = tables.rule(matched.forward)
+        && asks.flags & RULE_GRANT != 0
+        && let Some(row) = tables.rule(matched.back)
+        && row.flags & RULE_GRANT == 0
+    {
+        class = class_of(packet, tables, headers, row);
+        let reason = answer(packet, tables, headers, zone, matched, row, class);
+        if reason.passes() || is_over(tables, asks) {
+            return Some(Decision::by_rule(reason, Orientation::Return, zone, row, class));
+        }
+    }
     if matched.forward != 0
         && let Some(row) = tables.rule(matched.forward)
         && row.flags & RULE_ANSWERS_ONLY == 0
@@ -94,10 +111,31 @@ fn question<P: Packet, T: Tables>(
     if !may(row.client_may, class) {
         return Reason::ReversedDirection;
     }
-    if row.window_ns != 0 && matches!(class, Class::Undecidable | Class::Request) {
+    let allowed = allowed(tables, row);
+    if row.window_ms != 0 && allowed.passes() && matches!(class, Class::Undecidable | Class::Request) {
         note(tables, headers, matched, row);
     }
-    Reason::Allowed
+    allowed
+}
+
+/// What fits a rule is allowed, and what fits a grant is as long as the grant holds.
+#[inline(always)]
+fn allowed<T: Tables>(tables: &T, row: &RuleRow) -> Reason {
+    if !tables.uses(Feature::Grants) || row.flags & RULE_GRANT == 0 {
+        Reason::Allowed
+    } else if is_over(tables, row) {
+        Reason::GrantExpired
+    } else {
+        Reason::Granted
+    }
+}
+
+/// Whether a row is of a grant whose time is over.
+#[inline(always)]
+pub(super) fn is_over<T: Tables>(tables: &T, row: &RuleRow) -> bool {
+    tables.uses(Feature::Grants)
+        && row.flags & RULE_GRANT != 0
+        && tables.now() / NANOS >= u64::from(row.expires_s)
 }
 
 #[inline(always)]
@@ -127,8 +165,9 @@ fn answer<P: Packet, T: Tables>(
         Class::Response => row.flags & RULE_STRICT == 0,
         Class::Request | Class::Notification => true,
     };
-    if row.window_ns == 0 || told || is_asked(tables, headers, matched, row) {
-        Reason::Allowed
+    let allowed = allowed(tables, row);
+    if !allowed.passes() || row.window_ms == 0 || told || is_asked(tables, headers, matched, row) {
+        allowed
     } else {
         Reason::UnsolicitedReply
     }
@@ -216,7 +255,7 @@ fn is_asked<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &R
     let now = tables.now();
     let own = slot(tables, matched, row, !matched.low_source);
     if let Some(slot) = own
-        && is_within(slot.get(), now, row.window_ns)
+        && is_within(slot.get(), now, row.window_ns())
     {
         return true;
     }
@@ -232,7 +271,7 @@ fn is_asked<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &R
     .as_noted(row.flags);
     if own.is_none() {
         let place = ends.place(tables);
-        if is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns) {
+        if is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns()) {
             return true;
         }
     }
@@ -241,7 +280,7 @@ fn is_asked<T: Tables>(tables: &T, headers: &Headers, matched: &Matched, row: &R
     }
     ends.server = ANYBODY;
     let place = ends.place(tables);
-    is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns)
+    is_within(tables.find_conversation(place.tag, place.bucket), now, row.window_ns())
 }
 
 impl Ends {

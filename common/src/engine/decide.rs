@@ -1,7 +1,8 @@
 //! From a packet to a reason, and from a reason to a verdict.
 
-use super::admit::admit;
+use super::admit::{admit, is_over};
 use super::diagnose::diagnose;
+use super::hold::{Hold, hold_back, hold_of};
 use super::lookup::{Nodes, match_flow};
 use super::tables::{FragmentKey, Tables};
 use crate::abi::{Feature, MODE_INHERIT, Mode, NODE_ASSET, NODE_MAC, RULE_ANSWERS_ONLY, RuleRow, Tag, VIDS};
@@ -31,6 +32,10 @@ pub struct Decision {
     pub rule: u32,
     /// What the payload shows itself as, where a rule with a direction matched.
     pub class: Class,
+    /// [`Mode`] of the rule, or [`MODE_INHERIT`].
+    pub mode: u8,
+    /// Zero: the verifier takes no padding that nobody wrote.
+    pub reserved: u16,
 }
 
 /// What is known of the packet at hand, as the data plane keeps it for a CPU.
@@ -61,8 +66,10 @@ pub struct ScratchBytes {
     pub rule: u32,
     /// [`Class`].
     pub class: u8,
-    /// Anything.
-    pub padding: [u8; 3],
+    /// [`Mode`], or [`MODE_INHERIT`].
+    pub mode: u8,
+    /// Zero.
+    pub reserved: u16,
     /// The rest of the scratch.
     pub headers: [u64; size_of::<Headers>() / 8],
 }
@@ -85,6 +92,8 @@ impl Decision {
             conduit: 0,
             rule: 0,
             class: Class::Undecidable,
+            mode: MODE_INHERIT,
+            reserved: 0,
         }
     }
 
@@ -105,6 +114,8 @@ impl Decision {
             conduit: row.conduit,
             rule: row.of,
             class,
+            mode: row.mode,
+            reserved: 0,
         }
     }
 }
@@ -121,7 +132,8 @@ pub fn judge<P: Packet, T: Tables>(
     let zone = zone_of(tables, interface, headers);
     if content == Content::Flow && zone != 0 {
         let matched = match_flow(tables, headers);
-        if let Some(decision) = admit(packet, tables, headers, zone, &matched) {
+        if let Some(mut decision) = admit(packet, tables, headers, zone, &matched) {
+            hold_back(tables, &mut decision);
             if headers.fragment == FIRST_FRAGMENT && decision.reason.passes() {
                 tables.allow_fragments(&FragmentKey::of(headers, zone as u16));
             }
@@ -130,6 +142,7 @@ pub fn judge<P: Packet, T: Tables>(
     }
     let mut decision = Decision::new(Reason::Malformed, zone);
     unusual(packet, tables, headers, content, &mut decision);
+    hold_back(tables, &mut decision);
     decision
 }
 
@@ -157,11 +170,16 @@ fn unusual<P: Packet, T: Tables>(
         Content::OtherEthertype => below_ip(packet, tables, headers, decision),
         Content::Arp | Content::Neighbour => neighbour(packet, tables, headers, content, zone),
         Content::LaterFragment if tables.fragment_allowed(&FragmentKey::of(headers, zone as u16)) => {
-            Reason::Related
+            later_fragment(tables, headers, decision)
         }
-        Content::IcmpError if is_related(packet, tables, headers, zone) => Reason::Related,
         Content::LaterFragment => hosts(packet, tables, headers, decision, Reason::OrphanFragment),
-        Content::IcmpError => hosts(packet, tables, headers, decision, Reason::UnrelatedIcmpError),
+        Content::IcmpError => match related_to(packet, tables, headers, zone) {
+            0 => hosts(packet, tables, headers, decision, Reason::UnrelatedIcmpError),
+            conduit => {
+                decision.conduit = conduit;
+                Reason::Related
+            }
+        },
         Content::OtherProtocol => hosts(packet, tables, headers, decision, Reason::UnlistedProtocol),
         Content::Flow => hosts(packet, tables, headers, decision, Reason::Allowed),
     };
@@ -201,8 +219,7 @@ fn hosts<P: Packet, T: Tables>(
     let mac = source_mac(packet).unwrap_or_default();
     let reason = diagnose(tables, headers, &nodes, decision, otherwise, mac);
     if decision.conduit == 0 && decision.destination_zone != 0 {
-        let key = u64::from(decision.zone) << 32 | u64::from(decision.destination_zone);
-        decision.conduit = tables.find(Tag::Conduit as u8, key, 0) as u16;
+        decision.conduit = conduit_between(tables, decision.zone, decision.destination_zone);
     }
     reason
 }
@@ -227,25 +244,50 @@ fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
     tables.zone((place - 1) * VIDS + u32::from(headers.outer_vid & 0xfff))
 }
 
-/// Whether an ICMP error quotes a packet of a permitted flow, goes back to its sender, and comes from the zone
-/// that the packet went to: elsewhere nobody has seen it.
+/// A fragment whose first one was allowed: it belongs to the conduit between the zones of both ends.
+#[inline(always)]
+fn later_fragment<T: Tables>(tables: &T, headers: &Headers, decision: &mut Decision) -> Reason {
+    let node = tables.node_of(headers.family, headers.destination.hi, headers.destination.lo);
+    if node != 0
+        && let Some(row) = tables.node(node)
+    {
+        decision.destination_zone = row.zone;
+        decision.conduit = conduit_between(tables, decision.zone, row.zone);
+    }
+    Reason::Related
+}
+
+/// The conduit that what no rule matches belongs to; 0 is none.
+#[inline(always)]
+fn conduit_between<T: Tables>(tables: &T, from: u16, to: u16) -> u16 {
+    tables.find(Tag::Conduit as u8, u64::from(from) << 32 | u64::from(to), 0) as u16
+}
+
+/// The conduit of an ICMP error that quotes a packet of a permitted flow, goes back to its sender, and comes from the
+/// zone that the packet went to: elsewhere nobody has seen it. 0 is no such error.
 ///
 /// Apart, because the stack of its caller and of what else that calls has no room for a second packet's headers.
 #[inline(never)]
-fn is_related<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers, zone: u32) -> bool {
+fn related_to<P: Packet, T: Tables>(packet: &P, tables: &T, outer: &Headers, zone: u32) -> u16 {
     let mut inner = Headers::default();
     if wire::quoted(packet, outer, &mut inner).is_none() || inner.source != outer.destination {
-        return false;
+        return 0;
     }
     let matched = match_flow(tables, &inner);
     // Nobody asks the ports that only answer.
     if matched.forward != 0
         && let Some(row) = tables.rule(matched.forward)
         && row.flags & RULE_ANSWERS_ONLY == 0
+        && !is_over(tables, row)
     {
-        return u32::from(row.server_zone) == zone;
+        return if u32::from(row.server_zone) == zone { row.conduit } else { 0 };
     }
-    matched.back != 0 && tables.rule(matched.back).is_some_and(|row| u32::from(row.client_zone) == zone)
+    match tables.rule(matched.back) {
+        Some(row) if matched.back != 0 && u32::from(row.client_zone) == zone && !is_over(tables, row) => {
+            row.conduit
+        }
+        _ => 0,
+    }
 }
 
 /// ARP and neighbour discovery pass unless they claim an address of another zone or another device.
@@ -308,12 +350,13 @@ pub fn verdict<T: Tables>(tables: &T, decision: &Decision) -> (Verdict, Mode) {
         mode = row.mode;
         by_hand = row.by_hand;
     }
-    if by_hand == 0
-        && decision.rule != 0
-        && let Some(row) = tables.rule(decision.rule)
-        && row.mode != MODE_INHERIT
-    {
-        mode = row.mode;
+    if by_hand == 0 && decision.mode != MODE_INHERIT {
+        mode = decision.mode;
+    }
+    match hold_of(tables, decision.conduit) {
+        Hold::Island => return (Verdict::Drop, Mode::Enforce),
+        Hold::Open => return (Verdict::WouldDrop, Mode::Alert),
+        Hold::None | Hold::Closed => {}
     }
     // Answers to what was asked before the program ran cannot be known.
     if decision.reason == Reason::UnsolicitedReply && mode == Mode::Enforce as u8 && tables.in_grace() {

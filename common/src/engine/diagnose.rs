@@ -50,6 +50,7 @@ fn nearest<T: Tables>(tables: &T, headers: &Headers, nodes: &Nodes, decision: &m
             {
                 decision.rule = row.of;
                 decision.conduit = row.conduit;
+                decision.mode = row.mode;
                 return $reason;
             }
         };

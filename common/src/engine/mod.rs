@@ -7,6 +7,7 @@ mod admit;
 mod conversation;
 mod decide;
 mod diagnose;
+mod hold;
 mod lookup;
 mod tables;
 

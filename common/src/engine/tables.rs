@@ -87,6 +87,16 @@ pub trait Tables: Sized {
     fn conversations(&self, at: u32) -> Option<&Conversations>;
     /// Whether answers without a question are not enforced yet.
     fn in_grace(&self) -> bool;
+    /// Whether the gateway is an island.
+    #[inline(always)]
+    fn is_island(&self) -> bool {
+        false
+    }
+    /// Whether the agent was not heard of for longer than this, in milliseconds.
+    #[inline(always)]
+    fn is_agent_lost(&self, _limit_ms: u32) -> bool {
+        false
+    }
     /// Whether every question is taken for asked: for explanations, which have seen no packet.
     #[inline(always)]
     fn takes_questions_for_asked(&self) -> bool {

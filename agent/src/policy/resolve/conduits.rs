@@ -41,20 +41,16 @@ impl Resolver<'_, '_> {
                 taken.spans.entry(name.clone()).or_insert(conduit.span);
                 self.sites.used_zones.extend([a, b]);
                 id = Some(self.policy.conduits.len());
-                if let Some(reaction) = &conduit.value.on_agent_loss {
-                    self.agent_loss_comes_later(reaction);
-                }
+                let mode = conduit.value.mode.as_ref().map_or(self.policy.default_mode, |mode| mode.value);
+                let (then, after) = (&conduit.value.on_agent_loss, &conduit.value.agent_loss_after);
+                let agent_loss = self.agent_loss(then.as_ref(), after.as_ref(), mode);
                 let ethertypes = self.ethertypes(conduit.value.ethertypes.as_ref());
                 self.policy.conduits.push(model::Conduit {
                     name,
                     zones: (a, b),
                     ordered: ends.ordered,
-                    mode: conduit.value.mode.as_ref().map_or(self.policy.default_mode, |mode| mode.value),
-                    on_agent_loss: conduit
-                        .value
-                        .on_agent_loss
-                        .as_ref()
-                        .map_or(self.on_agent_loss, |reaction| reaction.value),
+                    mode,
+                    agent_loss,
                     ethertypes,
                 });
                 self.sites.conduits.push(ConduitSite { zones: ends.span });
@@ -165,6 +161,7 @@ impl Resolver<'_, '_> {
                 reply_to: reply_to.iter().map(|(id, _)| *id).collect(),
                 mode: rule.value.mode.as_ref().map(|mode| mode.value),
                 line: self.source.line_of(rule.span.start) + 1,
+                expires_s: None,
             });
             self.sites.rules.push(RuleSite {
                 whole: rule.span,

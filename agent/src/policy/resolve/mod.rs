@@ -14,17 +14,19 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::codes;
-use super::diagnostic::{Diagnostic, Diagnostics, not_yet_enforced};
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::model;
 use super::source::{Source, Span, Spanned};
 use super::syntax;
-use super::words::Name;
+use super::words::{Name, Time};
 use names::Names;
 use sites::Sites;
 
 /// Name of the zone and of the asset that stand for the gateway itself.
 pub(crate) const GATEWAY: &str = "gateway";
 
+/// The agent is heard of every second, and less often on a busy machine.
+const SHORTEST_LOSS: Duration = Duration::from_secs(5);
 /// How long an answer may take where the policy does not say.
 pub(crate) const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
 
@@ -34,6 +36,7 @@ pub(crate) fn resolve(file: &syntax::Policy, source: &Source<'_>, diagnostics: &
         policy: model::Policy {
             forwarding: model::Forwarding::Stack,
             default_mode: model::Mode::Alert,
+            default_agent_loss: model::AgentLoss::default(),
             zones: Vec::new(),
             assets: Vec::new(),
             services: Vec::new(),
@@ -44,7 +47,6 @@ pub(crate) fn resolve(file: &syntax::Policy, source: &Source<'_>, diagnostics: &
         zones: Names::new("zone"),
         assets: Names::new("asset"),
         services: Names::new("service"),
-        on_agent_loss: model::OnAgentLoss::Keep,
         source,
         diagnostics,
     };
@@ -73,7 +75,6 @@ struct Resolver<'r, 't> {
     zones: Names,
     assets: Names,
     services: Names,
-    on_agent_loss: model::OnAgentLoss,
     source: &'r Source<'t>,
     diagnostics: &'r mut Diagnostics,
 }
@@ -90,19 +91,44 @@ impl Resolver<'_, '_> {
             if let Some(mode) = &defaults.value.mode {
                 self.policy.default_mode = mode.value;
             }
-            if let Some(reaction) = &defaults.value.on_agent_loss {
-                self.on_agent_loss = reaction.value;
-                self.agent_loss_comes_later(reaction);
-            }
+            let (then, after) = (&defaults.value.on_agent_loss, &defaults.value.agent_loss_after);
+            self.policy.default_agent_loss =
+                self.agent_loss(then.as_ref(), after.as_ref(), self.policy.default_mode);
         }
     }
 
-    /// The data plane of this version goes on without the agent, so that only one reaction to its loss is true.
-    fn agent_loss_comes_later(&mut self, reaction: &Spanned<model::OnAgentLoss>) {
-        let until_then = "the data plane goes on without the agent, whatever its policy says";
-        if reaction.value != model::OnAgentLoss::Keep {
-            self.diagnostics.push(not_yet_enforced("on_agent_loss", reaction.span, until_then));
+    /// What happens when the agent is gone, where the defaults are as far as they are known.
+    fn agent_loss(
+        &mut self,
+        then: Option<&Spanned<model::OnAgentLoss>>,
+        after: Option<&Spanned<Time>>,
+        mode: model::Mode,
+    ) -> model::AgentLoss {
+        let mut loss = self.policy.default_agent_loss;
+        if let Some(then) = then {
+            loss.then = then.value;
+            if then.value == model::OnAgentLoss::Closed && mode == model::Mode::Alert {
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        &codes::CLOSED_IN_ALERT,
+                        "`on_agent_loss: closed` closes nothing in mode `alert`",
+                    )
+                    .label(then.span, "")
+                    .help("what would be dropped is reported; it is dropped once the mode is `enforce`"),
+                );
+            }
         }
+        if let Some(after) = after {
+            loss.after = after.value.0;
+            if loss.after < SHORTEST_LOSS {
+                self.diagnostics.push(
+                    Diagnostic::new(&codes::INVALID_DURATION, "the agent cannot be missed that soon")
+                        .label(after.span, "")
+                        .help("it is heard of every second, and a busy gateway may take some more: 5s or longer"),
+                );
+            }
+        }
+        loss
     }
 
     /// Whether `name` may be defined by the policy.

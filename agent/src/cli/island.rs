@@ -1,0 +1,52 @@
+//! `banchi island`: nothing passes but what is named.
+
+use std::process::ExitCode;
+
+use super::{Pins, Socket, fail, print};
+use crate::island;
+use crate::plane::store_of;
+
+/// Lets nothing pass from the next packet on but what keeps the networks themselves alive (ARP, spanning tree and the
+/// like) and the conduits that are named, whatever their mode. Works without an agent.
+///
+/// Conduits with the gateway itself at one end go on, so that whoever said this can take it back from afar.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Conduits that go on by the policy and in their mode
+    #[arg(long, value_name = "CONDUIT", num_args = 1.., conflicts_with = "off")]
+    keep: Vec<String>,
+    /// Close the conduits of the gateway itself, too
+    #[arg(long, conflicts_with = "off")]
+    all: bool,
+    /// The policy decides again
+    #[arg(long)]
+    off: bool,
+    #[command(flatten)]
+    socket: Socket,
+    #[command(flatten)]
+    pins: Pins,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let store = store_of(&args.pins.pins, &args.socket.socket);
+    if args.off {
+        return match island::end(&store) {
+            Ok(()) => {
+                print("the policy decides again\n");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(error.exit_code(), error),
+        };
+    }
+    match island::begin(&store, &args.keep, !args.all) {
+        Ok(open) => {
+            let open = if open.is_empty() { "no conduit".to_owned() } else { open.join(", ") };
+            print(&format!(
+                "ISLAND: nothing passes but the survival set; goes on: {open}; `banchi island --off` ends it\n"
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(error.exit_code(), error),
+    }
+}
