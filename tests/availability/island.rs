@@ -1,6 +1,6 @@
 //! The gateway as an island.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use banchi_tests::agent::{self, Agent};
@@ -33,6 +33,12 @@ fn an_island_lets_nothing_pass_but_what_is_kept_agent_or_not() -> Result<()> {
     agent.process().signal(Signal::CONT)?;
     let status = agent.ask(&["status"])?;
     ensure!(status.contains("ISLAND"), "{status}");
+    let is_island =
+        |line: &str| line.contains("\"reason\":\"island\"") && line.contains("\"verdict\":\"drop\"");
+    let until = Instant::now() + Duration::from_secs(5);
+    while !agent.ask(&["events", "--last", "1000", "--json"])?.lines().any(is_island) {
+        ensure!(Instant::now() < until, "no event tells of the island");
+    }
 
     // What is kept goes on by its policy, also by the next one.
     succeed(&lab, &["island", "--keep", "control-line-a"])?;
@@ -49,8 +55,6 @@ fn an_island_lets_nothing_pass_but_what_is_kept_agent_or_not() -> Result<()> {
     ensure!(!there.passes(A)?);
     let agent = Agent::start(&lab, &alert)?;
     agent.process().wait_stderr(|line| line.contains("ISLAND"), Duration::from_secs(5))?;
-    let events = agent.ask(&["events", "--last", "1000", "--json"])?;
-    ensure!(events.contains("\"reason\":\"island\"") && events.contains("\"verdict\":\"drop\""), "{events}");
     agent.end(Signal::KILL)?;
     succeed(&lab, &["island", "--off"])?;
     ensure!(there.passes(A)? && there.passes((1, 2))?);

@@ -59,6 +59,8 @@ pub struct Grant {
     pub expires_s: u32,
     /// Whether it was taken back before.
     pub revoked: bool,
+    /// When it was to end as its generation was made, in seconds since boot: the order of the rules hangs on it.
+    pub ranked_s: u32,
 }
 
 /// What may pass.
@@ -113,6 +115,7 @@ impl Grant {
             // The kernel counts whole seconds: it gets the rest of this one as well.
             expires_s: seconds_since_boot().saturating_add(wish.seconds).saturating_add(1),
             revoked: false,
+            ranked_s: 0,
         })
     }
 

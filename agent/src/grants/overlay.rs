@@ -17,7 +17,7 @@ const ANY: &str = "any";
 /// still holds if any does. Grants that do not fit the policy are left out, and said with the reason.
 pub fn overlay(policy: &mut Policy, grants: &[Grant]) -> Vec<(u32, GrantError)> {
     let mut order: Vec<&Grant> = grants.iter().collect();
-    order.sort_by_key(|grant| (std::cmp::Reverse(grant.ends_s()), grant.id));
+    order.sort_by_key(|grant| (std::cmp::Reverse(grant.ranked_s), grant.id));
     let mut services = BTreeMap::new();
     let mut left_out = Vec::new();
     for grant in order {

@@ -61,7 +61,9 @@ impl Plane {
         source: &Source,
         grants: &[Grant],
     ) -> Result<(Generation, Vec<Interface>), DatapathError> {
-        let (policy, image) = read(source, grants)?;
+        let grants: Vec<Grant> =
+            grants.iter().map(|grant| Grant { ranked_s: grant.ends_s(), ..grant.clone() }).collect();
+        let (policy, image) = read(source, &grants)?;
         let interfaces = preflight(&policy, &image)?;
         let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
         let id = self.store.generations().last().copied().unwrap_or(0) + 1;
@@ -69,7 +71,7 @@ impl Plane {
         let mut datapath =
             Datapath::load_heir(&self.active.datapath, &image, &indices, &options, Some(&self.store))?;
         datapath.prove(&policy, &image, &indices)?;
-        let record = record(id, source, &interfaces, &datapath, &self.options, grants);
+        let record = record(id, source, &interfaces, &datapath, &self.options, &grants);
         datapath.pin(&self.store, &record)?;
         Ok((Generation { record, policy, image, datapath }, interfaces))
     }

@@ -59,6 +59,14 @@ impl Plane {
             self.store.write(&generation.record)?;
             generation.end_grants()?;
         }
+        // What was taken back must not stand before what holds.
+        if self.active.record.grants.iter().any(Grant::holds) {
+            let (source, grants) = (self.source(), self.active.record.grants.clone());
+            self.root.busy()?;
+            let replaced = self.replace(&source, &grants);
+            self.root.beat()?;
+            replaced?;
+        }
         Ok(held)
     }
 
