@@ -1,5 +1,7 @@
 //! The running agent: one loop over events, questions and signals.
 
+mod links;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -72,6 +74,7 @@ impl Agent {
         let since = jiff::Timestamp::now();
         let mut agent = Self { settings, plane, server, names: BTreeMap::new(), since, events: None };
         agent.name();
+        agent.greet();
         Ok(agent)
     }
 
@@ -110,6 +113,7 @@ impl Agent {
         let mut sink = Sink::new(self.events.take(), history.clone());
         let (questions, mut asked) = mpsc::channel::<Question>(16);
         let mut clock = Clock::now();
+        let watch = links::watch()?;
         let mut tick = tokio::time::interval(Duration::from_millis(if log.is_some() { 50 } else { 1_000 }));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.server
@@ -144,8 +148,11 @@ impl Agent {
                         Ok(false) => {}
                         Err(error) => log::error!("{error}"),
                     }
+                    self.follow();
                     self.sweep(&mut sink, &clock);
                 }
+                // Not with the next tick: until it is attached, everything from a new interface passes.
+                () = links::changed(&watch) => self.follow(),
                 read = reader.next(|event| sink.report(event, names_of(&self.names, event), &clock)) => {
                     read.map_err(|e| DatapathError::other("read the ring of events", e))?;
                     sink.flush();
@@ -176,10 +183,10 @@ impl Agent {
     fn answer(&mut self, request: Request) -> Reply {
         let result = match request {
             Request::Status => self.status().map(|status| Reply::Status(Box::new(status))),
-            Request::Mode { mode, target } => self.set_mode(mode, &target),
-            Request::Apply { policy, text, confirm_within_ms } => {
+            Request::Mode { mode, target, accepts_unsafe } => self.set_mode(mode, &target, accepts_unsafe),
+            Request::Apply { policy, text, confirm_within_ms, accepts_unsafe } => {
                 let within = confirm_within_ms.map(Duration::from_millis);
-                self.apply(Source { path: policy, text }, within)
+                self.apply(Source { path: policy, text, accepts_unsafe }, within)
             }
             Request::Confirm => self.plane.confirm().map(|()| self.changed("confirmed")),
             Request::Rollback => self.plane.rollback().map(|()| self.changed("rolled back")),
@@ -211,7 +218,12 @@ impl Agent {
         }
     }
 
-    fn set_mode(&mut self, mode: banchi_common::abi::Mode, target: &Target) -> Result<Reply, DatapathError> {
+    fn set_mode(
+        &mut self,
+        mode: banchi_common::abi::Mode,
+        target: &Target,
+        accepts_unsafe: bool,
+    ) -> Result<Reply, DatapathError> {
         let names: Vec<String> = std::iter::once(ELSEWHERE.to_owned())
             .chain(self.plane.active.policy.conduits.iter().map(|conduit| conduit.name.clone()))
             .collect();
@@ -229,6 +241,10 @@ impl Agent {
             let message = format!("there is no conduit `{wanted}`; there are: {}", known.join(", "));
             return Ok(Reply::Error { message });
         }
+        if mode == banchi_common::abi::Mode::Enforce {
+            let numbers: Vec<u32> = chosen.iter().map(|(number, _)| *number).collect();
+            self.plane.guard_conduits(&numbers, accepts_unsafe)?;
+        }
         for (number, name) in &chosen {
             self.plane.set_mode(*number, mode)?;
             let mode = format!("{mode:?}").to_lowercase();
@@ -245,6 +261,7 @@ impl Agent {
 
     fn status(&self) -> Result<Status, DatapathError> {
         let counters = self.plane.active.datapath.counters()?;
+        let links = self.link_status();
         let modes = self.plane.active.datapath.modes()?;
         let clock = Clock::now();
         let last = |ns: u64| (ns > 0).then(|| clock.time(ns));
@@ -319,10 +336,9 @@ impl Agent {
             fell_back: self.plane.count(RootCount::FellBack)?,
             policy: self.plane.active.record.policy_path.display().to_string(),
             policy_hash: self.plane.active.record.policy_hash.clone(),
-            xdp_mode: match self.settings.xdp_mode {
-                XdpMode::Native => "native".to_owned(),
-                XdpMode::Generic => "generic".to_owned(),
-            },
+            xdp_mode: links::mode_of(&links),
+            links,
+            enforced_unsafe: self.plane.enforced_findings()?,
             interfaces: self.plane.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             kernel_bytes: self.kernel_bytes(),
             grace_until: self.plane.active.datapath.grace_until()?.map(|ns| clock.time(ns)),

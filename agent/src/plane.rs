@@ -1,6 +1,9 @@
 //! The data plane as the agent sees it: one generation that decides, perhaps the one before it, and the root program
 //! that hands packets to them. All of it is pinned, and outlives the agent.
 
+mod follow;
+mod guard;
+
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +18,9 @@ use crate::events::monotonic;
 use crate::image::{Image, compile};
 use crate::policy::model::Policy;
 use crate::policy::{self};
+
+pub use follow::Change;
+pub use guard::guard;
 
 /// Longest that it takes to hand over, with answers under way: until then none of them is held to be unsolicited.
 const HANDOVER: Duration = Duration::from_secs(2);
@@ -43,6 +49,7 @@ pub struct Plane {
     pub interfaces: Vec<Interface>,
     mode: XdpMode,
     options: Options,
+    said: follow::Said,
     /// Keeps other agents off the pins.
     lock: Option<OwnedFd>,
 }
@@ -54,6 +61,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+    /// Whether it may enforce where that is unsafe.
+    pub accepts_unsafe: bool,
 }
 
 /// How a plane came to be.
@@ -87,6 +96,7 @@ impl Plane {
             store.remove()?;
         }
         let Some(root) = Root::open(&store)? else {
+            guard(&policy, mode, source.accepts_unsafe)?;
             let root = Root::create(&store, options.ring_bytes)?;
             let made =
                 Self::make(store.clone(), root, (policy, image), interfaces, source, mode, grace, options);
@@ -142,7 +152,9 @@ impl Plane {
         datapath.grace(grace.unwrap_or_else(|| policy.longest_window()))?;
         let active = Generation { record, policy, image, datapath };
         root.activate((&active.datapath, 1), None, None)?;
-        let mut plane = Self { store, root, active, previous: None, interfaces, mode, options, lock: None };
+        let said = follow::Said::default();
+        let mut plane =
+            Self { store, root, active, previous: None, interfaces, mode, options, said, lock: None };
         plane.beat()?;
         plane.attach()?;
         Ok(plane)
@@ -196,7 +208,8 @@ impl Plane {
             Interface { name, index: *index, driver }
         };
         let interfaces = active.record.interfaces.iter().map(known).collect();
-        let mut plane = Self { store, root, active, previous, interfaces, mode, options, lock: None };
+        let said = follow::Said::default();
+        let mut plane = Self { store, root, active, previous, interfaces, mode, options, said, lock: None };
         plane.beat()?;
         Ok(plane)
     }
@@ -217,6 +230,7 @@ impl Plane {
     pub fn apply(&mut self, source: &Source, within: Option<Duration>) -> Result<(), DatapathError> {
         let (policy, image) = read(source)?;
         let interfaces = preflight(&policy, &image)?;
+        self.guard_next(&policy, source)?;
         let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
         let id = self.store.generations().last().copied().unwrap_or(0) + 1;
         let options = Options { generation: id, ..self.options.clone() };
@@ -400,10 +414,11 @@ impl Plane {
 impl Generation {
     /// Takes up a pinned generation. Its policy comes from its record, and its tables are checked against it.
     fn adopt(store: &Store, id: u32) -> Result<Self, DatapathError> {
-        let record = store.read(id)?;
-        let source = Source { path: record.policy_path.clone(), text: record.policy_text.clone() };
+        let mut record = store.read(id)?;
+        let (path, text) = (record.policy_path.clone(), record.policy_text.clone());
+        let source = Source { path, text, accepts_unsafe: false };
         let (policy, image) = read(&source)?;
-        let datapath = Datapath::adopt(store, &record, &image)?;
+        let datapath = Datapath::adopt(store, &mut record, &image)?;
         Ok(Self { record, policy, image, datapath })
     }
 }
@@ -433,6 +448,7 @@ fn record(
         policy_text: source.text.clone(),
         policy_hash: hash(&source.text),
         interfaces: named(interfaces),
+        moving: Vec::new(),
         secret: datapath.secret(),
         suppress_ms: options.suppress_ms,
         object: object_hash(),

@@ -11,4 +11,4 @@ pub use history::History;
 pub use protocol::{DEFAULT_SOCKET, Reply, Request, Target};
 pub(crate) use server::Question;
 pub use server::{Server, bind};
-pub use status::{ConduitStatus, PreviousStatus, ReasonStatus, ReportStatus, RuleStatus, Status};
+pub use status::{ConduitStatus, LinkStatus, PreviousStatus, ReasonStatus, ReportStatus, RuleStatus, Status};
