@@ -90,13 +90,16 @@ impl Plane {
     ) -> Result<(Self, Start), DatapathError> {
         let (policy, image) = read(source)?;
         let interfaces = preflight(&policy, &image)?;
+        if !store.exists() || store.is_unfinished() {
+            // What is there goes on, and is said to be unsafe; what is not there is not made.
+            guard(&policy, mode, source.accepts_unsafe)?;
+        }
         let lock = store.lock()?;
         if store.is_unfinished() {
             log::warn!("pins without a link, of a start that did not get far: they are removed");
             store.remove()?;
         }
         let Some(root) = Root::open(&store)? else {
-            guard(&policy, mode, source.accepts_unsafe)?;
             let root = Root::create(&store, options.ring_bytes)?;
             let made =
                 Self::make(store.clone(), root, (policy, image), interfaces, source, mode, grace, options);

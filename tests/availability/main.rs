@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod deadline;
+mod interfaces;
 mod kill;
 mod pinned;
 mod swap;

@@ -135,7 +135,10 @@ fn human(status: &Status) -> String {
 
 /// Where the program really runs; each interface for itself where they differ or something is amiss.
 fn attached(status: &Status) -> String {
-    if status.xdp_mode != "mixed" && status.links.iter().all(|link| link.as_asked && link.is_up) {
+    let as_it_should = |link: &LinkStatus| {
+        link.as_asked && link.is_up && link.name.as_ref().is_some_and(|now| *now == link.interface)
+    };
+    if status.xdp_mode != "mixed" && status.links.iter().all(as_it_should) {
         return format!("{} XDP on {}", status.xdp_mode, status.interfaces.join(", "));
     }
     let one = |link: &LinkStatus| {

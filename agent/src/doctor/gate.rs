@@ -85,16 +85,20 @@ zones:
   a: { interfaces: [eth0], networks: [10.1.0.0/16] }
   b: { interfaces: [eth1], vlans: [20], networks: [10.2.0.0/16] }
   c: { interfaces: [eth2], networks: [10.3.0.0/16] }
+assets:
+  one:   { zone: a, address: 10.1.0.1 }
+  two:   { zone: b, address: 10.2.0.1 }
+  three: { zone: c, address: 10.3.0.1 }
 services:
   s: { transport: udp, source_port: 1, port: 2 }
 conduits:
   - name: ab
     between: [a, b]
     mode: enforce
-    allow: [{ client: a, server: b, service: s }]
+    allow: [{ client: one, server: two, service: s }]
   - name: ac
     between: [a, c]
-    allow: [{ client: a, server: c, service: s }]
+    allow: [{ client: one, server: three, service: s }]
 ";
 
     fn policy(text: &str) -> Policy {
@@ -131,7 +135,8 @@ conduits:
 
     #[test]
     fn a_rule_enforces_unless_its_conduit_was_set_to_alert_by_hand() {
-        let text = POLICY.replace("server: c, service: s }", "server: c, service: s, mode: enforce }");
+        let text =
+            POLICY.replace("server: three, service: s }", "server: three, service: s, mode: enforce }");
         let policy = policy(&text.replace("mode: enforce\n", "mode: alert\n"));
         assert_eq!(interfaces(&policy, &modes_of(&policy)), ["eth0", "eth2"]);
         assert!(interfaces(&policy, &vec![(Mode::Alert, true); 3]).is_empty());
