@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::{Pins, Socket, fail, load, print};
 use crate::datapath::{Root, XdpMode, available};
 use crate::doctor::{
-    Finding, InterfaceFacts, KernelFacts, Level, Wanted, judge_interface, judge_kernel, missing,
+    Finding, InterfaceFacts, KernelFacts, Level, Wanted, examine_interface, examine_kernel, missing,
 };
 use crate::plane::store_of;
 use crate::policy::model::Policy;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let own = Root::pinned_program(&store_of(&args.pins.pins, &args.socket.socket));
     let kernel = KernelFacts::gather();
-    let mut findings = judge_kernel(&kernel);
+    let mut findings = examine_kernel(&kernel);
     for name in &names {
         let Some(facts) = facts.iter().find(|facts| facts.link.name == *name) else {
             findings.push(missing(name, &available()));
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Some(policy) => Wanted::of(policy, name, args.xdp_mode, own),
             None => Wanted { mode: args.xdp_mode, vlans: None, own },
         };
-        findings.extend(judge_interface(facts, &wanted));
+        findings.extend(examine_interface(facts, &wanted));
     }
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     if args.json {

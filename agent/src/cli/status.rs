@@ -50,7 +50,7 @@ fn human(status: &Status) -> String {
             status.bypassed
         ));
     }
-    for finding in &status.enforced_unsafe {
+    for finding in status.enforced_unsafe.iter() {
         text.push_str(&format!("UNSAFE, and enforced: {finding}\n"));
     }
     if let Some(until) = &status.confirm_until {

@@ -46,8 +46,9 @@ pub fn unsafe_on(policy: &Policy, mode: XdpMode, own: Option<u32>) -> Vec<Findin
     let names: BTreeSet<&String> = policy.zones.iter().flat_map(|zone| &zone.interfaces).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let facts = InterfaceFacts::gather(&names).unwrap_or_default();
-    let findings =
-        facts.iter().flat_map(|facts| sight::judge(facts, &Wanted::of(policy, &facts.link.name, mode, own)));
+    let findings = facts
+        .iter()
+        .flat_map(|facts| sight::examine(facts, &Wanted::of(policy, &facts.link.name, mode, own)));
     findings.filter(|finding| finding.level == Level::Unsafe).collect()
 }
 

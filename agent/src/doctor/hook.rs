@@ -6,7 +6,7 @@ use super::facts::{InterfaceFacts, Wanted};
 use super::finding::{Finding, Level};
 use crate::datapath::{Attached, Runs, XdpMode};
 
-pub(super) fn judge(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
+pub(super) fn examine(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
     let mut findings = vec![xdp(facts, wanted), state(facts), index(facts)];
     findings.extend(kind(facts));
     findings.extend(queues(facts));

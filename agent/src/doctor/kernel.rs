@@ -3,7 +3,7 @@
 use super::facts::KernelFacts;
 use super::finding::{Finding, Level};
 
-pub(super) fn judge(facts: &KernelFacts) -> Vec<Finding> {
+pub(super) fn examine(facts: &KernelFacts) -> Vec<Finding> {
     let say = |level, check, found: String, why| Finding::new(level, "kernel", check, found, why);
     let release = match &facts.lacks {
         None => say(
@@ -97,12 +97,12 @@ mod tests {
     }
 
     fn level(facts: &KernelFacts, check: &str) -> Level {
-        judge(facts).iter().find(|finding| finding.check == check).unwrap().level
+        examine(facts).iter().find(|finding| finding.check == check).unwrap().level
     }
 
     #[test]
     fn a_good_kernel_is_ok_in_everything() {
-        assert!(judge(&good()).iter().all(|finding| finding.level == Level::Ok));
+        assert!(examine(&good()).iter().all(|finding| finding.level == Level::Ok));
     }
 
     #[test]

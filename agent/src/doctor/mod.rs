@@ -13,14 +13,14 @@ pub use finding::{Finding, Level};
 pub use gate::{Modes, enforced_on, gate, modes_of, unsafe_on};
 
 /// Everything that is to be said about the kernel.
-pub fn judge_kernel(facts: &KernelFacts) -> Vec<Finding> {
-    kernel::judge(facts)
+pub fn examine_kernel(facts: &KernelFacts) -> Vec<Finding> {
+    kernel::examine(facts)
 }
 
 /// Everything that is to be said about an interface.
-pub fn judge_interface(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
-    let mut findings = hook::judge(facts, wanted);
-    findings.extend(sight::judge(facts, wanted));
+pub fn examine_interface(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
+    let mut findings = hook::examine(facts, wanted);
+    findings.extend(sight::examine(facts, wanted));
     findings
 }
 

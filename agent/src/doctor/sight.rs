@@ -17,7 +17,7 @@ const AROUND_A_FRAME: usize = 256 + 320;
 /// Ethernet header and two tags, which the MTU leaves out.
 const HEADERS: usize = 14 + 8;
 
-pub(super) fn judge(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
+pub(super) fn examine(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
     if facts.features.is_none() {
         let found = "The kernel does not tell its offloads.";
         let why = "Whether VLAN tags are taken off or packets merged before banchi sees them is not known.";

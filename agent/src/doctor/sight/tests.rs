@@ -43,7 +43,7 @@ fn wanted(vlans: Option<bool>) -> Wanted {
 }
 
 fn said(facts: &InterfaceFacts, wanted: &Wanted, check: &str) -> Finding {
-    judge(facts, wanted).into_iter().find(|finding| finding.check == check).unwrap()
+    examine(facts, wanted).into_iter().find(|finding| finding.check == check).unwrap()
 }
 
 fn level(facts: &InterfaceFacts, vlans: Option<bool>, check: &str) -> Level {
@@ -53,7 +53,7 @@ fn level(facts: &InterfaceFacts, vlans: Option<bool>, check: &str) -> Level {
 #[test]
 fn a_card_that_hides_nothing_is_ok() {
     for vlans in [None, Some(false), Some(true)] {
-        assert!(judge(&card(&[]), &wanted(vlans)).iter().all(|finding| finding.level == Level::Ok));
+        assert!(examine(&card(&[]), &wanted(vlans)).iter().all(|finding| finding.level == Level::Ok));
     }
 }
 
