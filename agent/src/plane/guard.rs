@@ -2,7 +2,8 @@
 
 use banchi_common::abi::Mode;
 
-use super::{Plane, Source, conduit_name, same_conduit};
+use super::generation::{conduit_name, same_conduit};
+use super::{Plane, Source};
 use crate::datapath::{DatapathError, XdpMode};
 use crate::doctor::{Finding, Modes, enforced_on, gate, modes_of, unsafe_on};
 use crate::policy::model::Policy;

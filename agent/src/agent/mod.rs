@@ -1,0 +1,187 @@
+//! The running agent: one loop over events, questions and signals.
+
+mod answer;
+mod links;
+mod sink;
+mod status;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use banchi_common::abi::Event;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::control::{History, Question, Server, bind};
+use crate::datapath::{DatapathError, Options, XdpMode};
+use crate::events::{Clock, Names, Reader, monotonic};
+use crate::plane::{Plane, Source, Start, store_of};
+use sink::Sink;
+
+/// Name of what belongs to no conduit.
+const ELSEWHERE: &str = "(elsewhere)";
+
+/// What an agent runs with.
+#[derive(Debug)]
+pub struct Settings {
+    /// The policy.
+    pub source: Source,
+    /// Where to listen. Records of generations stand beside it.
+    pub socket: PathBuf,
+    /// Where to pin.
+    pub pins: PathBuf,
+    /// Where in the kernel to run.
+    pub xdp_mode: XdpMode,
+    /// How long from the start on answers without a question are not enforced, where it is not the policy's to say.
+    pub grace: Option<Duration>,
+    /// Options of the data plane.
+    pub options: Options,
+}
+
+/// A running agent: its data plane goes on without it.
+pub struct Agent {
+    settings: Settings,
+    plane: Plane,
+    server: Server,
+    names: BTreeMap<u32, Names>,
+    since: jiff::Timestamp,
+    events: Option<File>,
+}
+
+impl Agent {
+    /// Takes up the data plane, or makes it.
+    ///
+    /// # Errors
+    /// Whatever is not as it must be. A data plane that was there goes on as before; one that was not is not there.
+    pub fn start(settings: Settings) -> Result<Self, DatapathError> {
+        // First of all: two agents for one data plane must not be.
+        let server = bind(&settings.socket)?;
+        let store = store_of(&settings.pins, &settings.socket);
+        let (mode, options) = (settings.xdp_mode, settings.options.clone());
+        let (plane, start) = Plane::start(store, &settings.source, mode, settings.grace, options)?;
+        match start {
+            Start::New => {}
+            Start::Adopted => log::info!("taking up the data plane that is there, with the same policy"),
+            Start::Replaced => log::info!("taking up the data plane that is there, with a new policy"),
+        }
+        if plane.is_bypassed()? {
+            log::warn!("BYPASS: everything passes; `banchi bypass --off` ends it");
+        }
+        let since = jiff::Timestamp::now();
+        let mut agent = Self { settings, plane, server, names: BTreeMap::new(), since, events: None };
+        agent.name();
+        agent.greet();
+        Ok(agent)
+    }
+
+    /// Also writes every event to this file.
+    pub fn record(&mut self, events: File) {
+        self.events = Some(events);
+    }
+
+    /// Events carry the number of their generation, and its names.
+    fn name(&mut self) {
+        let interfaces = &self.plane.interfaces;
+        for generation in std::iter::once(&self.plane.active).chain(&self.plane.previous) {
+            let names = || Names::of(&generation.policy, interfaces);
+            self.names.entry(generation.record.id).or_insert_with(names);
+        }
+        // Events of older ones have been read long ago.
+        while self.names.len() > 8 {
+            self.names.pop_first();
+        }
+    }
+
+    /// Works until a signal says stop. The data plane goes on then.
+    ///
+    /// # Errors
+    /// Where it cannot read events or handle signals.
+    pub async fn run(mut self) -> Result<(), DatapathError> {
+        let mut reader = Reader::new(self.plane.active.datapath.take_events()?)
+            .map_err(|e| DatapathError::other("watch the ring of events", e))?;
+        let mut log =
+            if self.settings.options.log { Some(self.plane.active.datapath.take_log()?) } else { None };
+        let handler = |kind| signal(kind).map_err(|e| DatapathError::other("handle signals", e));
+        let mut interrupt = handler(SignalKind::interrupt())?;
+        let mut terminate = handler(SignalKind::terminate())?;
+
+        let history = History::default();
+        let mut sink = Sink::new(self.events.take(), history.clone());
+        let (questions, mut asked) = mpsc::channel::<Question>(16);
+        let mut clock = Clock::now();
+        let watch = links::watch()?;
+        let mut tick = tokio::time::interval(Duration::from_millis(if log.is_some() { 50 } else { 1_000 }));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.server
+            .serve(questions, history)
+            .map_err(|e| DatapathError::other("watch the control socket", e))?;
+        // What whoever started the agent waits for: it stands whatever the log's level is.
+        eprintln!(
+            "banchi: ready: {} rules on {}, {}",
+            self.plane.active.policy.rules.len(),
+            self.plane.interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "),
+            self.settings.socket.display()
+        );
+        loop {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                Some((request, answer)) = asked.recv() => {
+                    // A client that hung up does not want its answer.
+                    let _ = answer.send(self.answer(request));
+                }
+                // Before the events: a flood of them must not keep the clock and the counts of repeats waiting.
+                _ = tick.tick() => {
+                    clock = Clock::now();
+                    if let Some(log) = &mut log {
+                        log.flush();
+                    }
+                    match self.plane.tick() {
+                        Ok(true) => {
+                            log::error!("the policy was not confirmed in time: the one before it is back");
+                        }
+                        Ok(false) => {}
+                        Err(error) => log::error!("{error}"),
+                    }
+                    self.follow();
+                    self.sweep(&mut sink, &clock);
+                }
+                // Not with the next tick: until it is attached, everything from a new interface passes.
+                () = links::changed(&watch) => self.follow(),
+                read = reader.next(|event| sink.report(event, names_of(&self.names, event), &clock)) => {
+                    read.map_err(|e| DatapathError::other("read the ring of events", e))?;
+                    sink.flush();
+                }
+            }
+        }
+        sink.flush();
+        log::info!("stopping: the data plane goes on; `banchi detach` takes it off");
+        Ok(())
+    }
+
+    /// Reports counts of flows that went quiet.
+    fn sweep(&mut self, sink: &mut Sink, clock: &Clock) {
+        let quiet = u64::from(self.plane.active.record.suppress_ms) * 1_000_000;
+        if quiet == 0 {
+            return;
+        }
+        let now = u64::try_from(monotonic().as_nanos()).unwrap_or(0);
+        let id = self.plane.active.record.id;
+        let Some(names) = self.names.get(&id) else { return };
+        match self.plane.active.datapath.take_repeats(now, quiet) {
+            Ok(events) => events.iter().for_each(|event| sink.report(event, names, clock)),
+            Err(error) => log::warn!("{error}"),
+        }
+        sink.flush();
+    }
+}
+
+/// Names of the generation that an event is of.
+fn names_of<'n>(names: &'n BTreeMap<u32, Names>, event: &Event) -> &'n Names {
+    static NONE: Names = Names::none();
+    names.get(&event.generation).unwrap_or(&NONE)
+}
