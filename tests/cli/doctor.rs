@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent::{self, Agent};
-use banchi_tests::lab::{Lab, Output};
+use banchi_tests::lab::{DEADLINE, Lab, Output};
 use banchi_tests::packet::Packet;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -156,7 +156,7 @@ fn a_veth_hides_a_tag_where_its_other_end_keeps_it_beside_the_frame() -> Result<
             let from = events.count();
             send(port)?;
             let event = events
-                .wait_from(from, |event| event.src_port == Some(port), banchi_tests::lab::DEADLINE)?
+                .wait_from(from, |event| event.src_port == Some(port), DEADLINE)?
                 .context("no event")?;
             let expected: &[u16] = if theirs == "on" { &[] } else { &[20] };
             ensure!(event.vlans == expected, "{mode}, rxvlan {own}, other end {theirs}: {:?}", event.vlans);
@@ -199,8 +199,8 @@ fn nothing_is_enforced_where_it_is_unsafe_unless_somebody_accepts_it() -> Result
 
     // In alert mode it is said, and no more.
     let agent = Agent::start(&lab, &alert)?;
-    let said = |what: &str| agent.process().stderr().iter().any(|line| line.contains(what));
-    ensure!(said("it would not be safe: trunk"), "{:#?}", agent.process().stderr());
+    let said = |what: &str| agent.process().wait_stderr(|line| line.contains(what), DEADLINE);
+    said("it would not be safe: trunk")?;
     refused(&agent::verb(&lab, &["mode", "enforce", "--all"])?, 1)?;
     refused(&agent::verb(&lab, &["mode", "enforce", "--conduit", "control-trunk"])?, 1)?;
     refused(&agent::verb(&lab, &["apply", &file])?, 1)?;
@@ -210,7 +210,7 @@ fn nothing_is_enforced_where_it_is_unsafe_unless_somebody_accepts_it() -> Result
 
     // Accepted, and said everywhere.
     agent.ask(&["mode", "enforce", "--all", "--accept-unsafe"])?;
-    ensure!(said("enforced all the same (--accept-unsafe): trunk"));
+    said("enforced all the same (--accept-unsafe): trunk")?;
     let status = agent.status()?;
     ensure!(status["enforced_unsafe"][0]["subject"] == "trunk", "{status:#}");
     ensure!(agent.ask(&["status"])?.contains("UNSAFE, and enforced: trunk"));
