@@ -7,6 +7,7 @@
 
 mod deadline;
 mod grants;
+mod interfaces;
 mod island;
 mod kill;
 mod loss;

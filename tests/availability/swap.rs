@@ -120,9 +120,10 @@ fn a_policy_that_cannot_be_applied_changes_nothing() -> Result<()> {
     succeed(&lab, &["apply", a.to_str().unwrap()])?;
     let decides = agent.status()?["generation"].clone();
     // An interface that has no native XDP, which only attaching finds out: the policy before is back at once.
-    std::fs::write(&other, policy(A).replace("interfaces: [line-a]", "interfaces: [line-a, lo]"))?;
+    lab.gateway().check(&["ip", "link", "add", "trunk", "type", "bridge"])?;
+    std::fs::write(&other, policy(A).replace("interfaces: [line-a]", "interfaces: [line-a, trunk]"))?;
     let output = banchi_tests::agent::verb(&lab, &["apply", other.to_str().unwrap()])?;
-    ensure!(output.status.code() == Some(1) && output.stderr.contains("`lo`"), "{output}");
+    ensure!(output.status.code() == Some(1) && output.stderr.contains("`trunk`"), "{output}");
     ensure!(agent.status()?["generation"] == decides, "{:#}", agent.status()?);
     exchanges.finish()?;
     agent.stop()

@@ -11,10 +11,10 @@ impl Agent {
     pub(super) fn answer(&mut self, request: Request) -> Reply {
         let result = match request {
             Request::Status => self.status().map(|status| Reply::Status(Box::new(status))),
-            Request::Mode { mode, target } => self.set_mode(mode, &target),
-            Request::Apply { policy, text, confirm_within_ms } => {
+            Request::Mode { mode, target, accepts_unsafe } => self.set_mode(mode, &target, accepts_unsafe),
+            Request::Apply { policy, text, confirm_within_ms, accepts_unsafe } => {
                 let within = confirm_within_ms.map(Duration::from_millis);
-                self.apply(Source { path: policy, text }, within)
+                self.apply(Source { path: policy, text, accepts_unsafe }, within)
             }
             Request::Confirm => self.plane.confirm().map(|()| self.changed("confirmed")),
             Request::Rollback => self.plane.rollback().map(|()| self.changed("rolled back")),
@@ -49,7 +49,12 @@ impl Agent {
         }
     }
 
-    fn set_mode(&mut self, mode: banchi_common::abi::Mode, target: &Target) -> Result<Reply, DatapathError> {
+    fn set_mode(
+        &mut self,
+        mode: banchi_common::abi::Mode,
+        target: &Target,
+        accepts_unsafe: bool,
+    ) -> Result<Reply, DatapathError> {
         let names: Vec<String> = std::iter::once(ELSEWHERE.to_owned())
             .chain(self.plane.active.policy.conduits.iter().map(|conduit| conduit.name.clone()))
             .collect();
@@ -66,6 +71,10 @@ impl Agent {
                 self.plane.active.policy.conduits.iter().map(|conduit| conduit.name.as_str()).collect();
             let message = format!("there is no conduit `{wanted}`; there are: {}", known.join(", "));
             return Ok(Reply::Error { message });
+        }
+        if mode == banchi_common::abi::Mode::Enforce {
+            let numbers: Vec<u32> = chosen.iter().map(|(number, _)| *number).collect();
+            self.plane.guard_conduits(&numbers, accepts_unsafe)?;
         }
         for (number, name) in &chosen {
             self.plane.set_mode(*number, mode)?;

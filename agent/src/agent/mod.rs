@@ -2,6 +2,7 @@
 
 mod answer;
 mod grants;
+mod links;
 mod sink;
 mod status;
 
@@ -89,6 +90,7 @@ impl Agent {
             events: None,
         };
         agent.name();
+        agent.greet();
         Ok(agent)
     }
 
@@ -127,6 +129,7 @@ impl Agent {
         let mut sink = Sink::new(self.events.take(), history.clone());
         let (questions, mut asked) = mpsc::channel::<Question>(16);
         let mut clock = Clock::now();
+        let watch = links::watch()?;
         let mut tick = tokio::time::interval(Duration::from_millis(if log.is_some() { 50 } else { 1_000 }));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.server
@@ -161,8 +164,11 @@ impl Agent {
                         Ok(false) => {}
                         Err(error) => log::error!("{error}"),
                     }
+                    self.follow();
                     self.sweep(&mut sink, &clock);
                 }
+                // Not with the next tick: until it is attached, everything from a new interface passes.
+                () = links::changed(&watch) => self.follow(),
                 read = reader.next(|event| {
                     if let Some(report) = sink.report(event, names_of(&self.names, event), &clock) {
                         self.seen.note(&report);

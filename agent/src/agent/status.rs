@@ -2,9 +2,10 @@
 
 use banchi_common::abi::RootCount;
 
+use super::links::mode_of;
 use super::{Agent, ELSEWHERE};
 use crate::control::{ConduitStatus, PreviousStatus, ReasonStatus, ReportStatus, RuleStatus, Status};
-use crate::datapath::{DatapathError, XdpMode};
+use crate::datapath::DatapathError;
 use crate::events::Clock;
 use crate::image::summarize;
 
@@ -18,6 +19,7 @@ impl Agent {
     pub(super) fn status(&self) -> Result<Status, DatapathError> {
         let counters = self.plane.active.datapath.counters()?;
         let states = self.plane.active.datapath.conduits()?;
+        let links = self.link_status();
         let clock = Clock::now();
         let last = |ns: u64| (ns > 0).then(|| clock.time(ns));
         let conduit_of =
@@ -94,10 +96,9 @@ impl Agent {
             fell_back: self.plane.count(RootCount::FellBack)?,
             policy: self.plane.active.record.policy_path.display().to_string(),
             policy_hash: self.plane.active.record.policy_hash.clone(),
-            xdp_mode: match self.settings.xdp_mode {
-                XdpMode::Native => "native".to_owned(),
-                XdpMode::Generic => "generic".to_owned(),
-            },
+            xdp_mode: mode_of(&links),
+            links,
+            enforced_unsafe: self.plane.enforced_findings()?,
             interfaces: self.plane.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             kernel_bytes: self.kernel_bytes(),
             grace_until: self.plane.active.datapath.grace_until()?.map(|ns| clock.time(ns)),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Socket, fail, load, no_answer, print};
+use super::{Consent, Socket, fail, load, no_answer, print};
 use crate::control::{Reply, Request, request};
 use crate::policy::parse_time;
 
@@ -18,6 +18,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     confirm_within: Option<Duration>,
     #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
     socket: Socket,
 }
 
@@ -29,7 +31,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let policy = std::path::absolute(&args.policy).unwrap_or_else(|_| args.policy.clone());
     let confirm_within_ms = args.confirm_within.map(|within| within.as_millis() as u64);
-    let asked = Request::Apply { policy, text, confirm_within_ms };
+    let asked =
+        Request::Apply { policy, text, confirm_within_ms, accepts_unsafe: args.consent.accept_unsafe };
     match request(&args.socket.socket, &asked) {
         Ok(reply @ Reply::Changed { .. }) => {
             print(&super::changed(&reply));

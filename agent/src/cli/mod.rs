@@ -6,6 +6,7 @@ mod check;
 mod compile;
 mod confirm;
 mod detach;
+mod doctor;
 mod events;
 mod explain;
 mod grant;
@@ -35,7 +36,8 @@ use crate::policy::{self, render::Style};
 /// Exit codes: 0 done; 1 the policy has errors, or something failed; 2 wrong usage, or a file cannot be read;
 /// 10 no privilege; 11 no such interface; 12 the kernel lacks something; 13 the driver refuses native XDP;
 /// 14 another XDP program is attached; 15 no BPF file system; 16 another banchi runs; 17 the verifier refused
-/// the program; 18 what is pinned cannot be used; 19 the loaded program is not proven; 20 no banchi runs.
+/// the program; 18 what is pinned cannot be used; 19 the loaded program is not proven; 20 no banchi runs;
+/// 21 enforcing would not be safe, or `doctor` found something unsafe or missing.
 #[derive(Debug, Parser)]
 #[command(name = "banchi", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -55,6 +57,8 @@ enum Verb {
     Services(services::Args),
     /// Say what would happen to a packet, and why
     Explain(explain::Args),
+    /// Look whether this machine is fit to enforce
+    Doctor(doctor::Args),
     /// Load a policy, or take up what is loaded, and report what deviates
     Run(run::Args),
     /// Show the running policy, its modes and counters
@@ -91,6 +95,14 @@ struct Socket {
     socket: PathBuf,
 }
 
+/// What somebody answers for.
+#[derive(Debug, clap::Args)]
+struct Consent {
+    /// Enforce also where `banchi doctor` finds it unsafe; status and log say so
+    #[arg(long)]
+    accept_unsafe: bool,
+}
+
 /// Where the data plane is pinned.
 #[derive(Debug, clap::Args)]
 struct Pins {
@@ -107,6 +119,7 @@ pub fn main() -> ExitCode {
         Verb::Schema(args) => schema::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use banchi_common::abi::Mode;
 use clap::ValueEnum;
 
-use super::{Socket, fail, no_answer, print};
+use super::{Consent, Socket, fail, no_answer, print};
 use crate::control::{Reply, Request, Target, request};
 
 /// Switches conduits of the running policy between alert and enforce, at once and without re-attaching.
@@ -29,6 +29,8 @@ pub(super) struct Args {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    consent: Consent,
     #[command(flatten)]
     socket: Socket,
 }
@@ -56,7 +58,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let mut changed = Vec::new();
     for target in targets {
-        match request(&args.socket.socket, &Request::Mode { mode, target }) {
+        let accepts_unsafe = args.consent.accept_unsafe;
+        match request(&args.socket.socket, &Request::Mode { mode, target, accepts_unsafe }) {
             Ok(Reply::Done { conduits }) => changed.extend(conduits),
             Ok(other) => return fail(1, format!("the agent answered something else: {other:?}")),
             Err(error) => return no_answer(&error),

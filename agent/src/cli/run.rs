@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Pins, Socket, fail, load, print};
+use super::{Consent, Pins, Socket, fail, load, print};
 use crate::agent::{Agent, Settings};
 use crate::datapath::{Datapath, DatapathError, Options, XdpMode, preflight};
 use crate::image::compile;
-use crate::plane::Source;
+use crate::plane::{Source, guard};
 use crate::policy::model::Policy;
 use crate::policy::parse_time;
 
@@ -47,6 +47,8 @@ pub(super) struct Args {
     /// Check everything, load the program, and stop before it is attached
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
     #[command(flatten)]
     socket: Socket,
     #[command(flatten)]
@@ -90,7 +92,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         ..Options::default()
     };
     if args.dry_run {
-        return match dry_run(&policy, &options) {
+        return match dry_run(&policy, args, &options) {
             Ok(packets) => {
                 print(&format!(
                     "everything is there, the kernel takes the program, and {packets} packets proved it; nothing was \
@@ -102,7 +104,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         };
     }
     let settings = Settings {
-        source: Source { path: args.policy.clone(), text },
+        source: Source { path: args.policy.clone(), text, accepts_unsafe: args.consent.accept_unsafe },
         socket: args.socket.socket.clone(),
         pins: args.pins.pins.clone(),
         xdp_mode: args.xdp_mode,
@@ -162,9 +164,10 @@ impl EventFile {
 }
 
 /// Everything but pinning and attaching.
-fn dry_run(policy: &Policy, options: &Options) -> Result<usize, DatapathError> {
+fn dry_run(policy: &Policy, args: &Args, options: &Options) -> Result<usize, DatapathError> {
     let image = compile(policy).map_err(|error| DatapathError::other("compile the policy", error))?;
     let interfaces = preflight(policy, &image)?;
+    guard(policy, args.xdp_mode, args.consent.accept_unsafe)?;
     let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
     Datapath::load(&image, &indices, options)?.prove(policy, &image, &indices)
 }

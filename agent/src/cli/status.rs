@@ -6,7 +6,7 @@ use banchi_common::abi::Mode;
 
 use super::table::{bytes, table};
 use super::{Socket, fail, no_answer, print};
-use crate::control::{Reply, Request, Status, request};
+use crate::control::{LinkStatus, Reply, Request, Status, request};
 
 /// Shows the running policy: modes, rules and reasons with their counters.
 #[derive(Debug, clap::Args)]
@@ -34,15 +34,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn human(status: &Status) -> String {
     let mut text = format!(
-        "banchi {} (pid {}), since {}\npolicy {} ({}…), generation {}\n{} XDP on {}; {} of kernel memory\n",
+        "banchi {} (pid {}), since {}\npolicy {} ({}…), generation {}\n{}; {} of kernel memory\n",
         status.version,
         status.pid,
         seconds(&status.since),
         status.policy,
         status.policy_hash.get(..12).unwrap_or_default(),
         status.generation,
-        status.xdp_mode,
-        status.interfaces.join(", "),
+        attached(status),
         bytes(status.kernel_bytes),
     );
     if status.bypass {
@@ -61,6 +60,9 @@ fn human(status: &Status) -> String {
     }
     if status.losses > 0 {
         text.push_str(&format!("`on_agent_loss` acted {} times: see the log\n", status.losses));
+    }
+    for finding in status.enforced_unsafe.iter() {
+        text.push_str(&format!("UNSAFE, and enforced: {finding}\n"));
     }
     if let Some(until) = &status.confirm_until {
         text.push_str(&format!("not confirmed: the policy before comes back at {}\n", seconds(until)));
@@ -140,6 +142,31 @@ fn human(status: &Status) -> String {
         text.push_str(&table(&["events of", "sent", "repeats", "over rate", "lost"], &rows));
     }
     text
+}
+
+/// Where the program really runs; each interface for itself where they differ or something is amiss.
+fn attached(status: &Status) -> String {
+    let as_it_should = |link: &LinkStatus| {
+        link.as_asked && link.is_up && link.name.as_ref().is_some_and(|now| *now == link.interface)
+    };
+    if status.xdp_mode != "mixed" && status.links.iter().all(as_it_should) {
+        return format!("{} XDP on {}", status.xdp_mode, status.interfaces.join(", "));
+    }
+    let one = |link: &LinkStatus| {
+        let runs = match link.runs {
+            Some(runs) if link.as_asked => runs.name().to_owned(),
+            Some(runs) => format!("{}, which is NOT what was asked for", runs.name()),
+            None => "NOT ATTACHED".to_owned(),
+        };
+        let state = match &link.name {
+            None => ", gone".to_owned(),
+            Some(now) if *now != link.interface => format!(", now called {now}"),
+            Some(_) if !link.is_up => ", down".to_owned(),
+            Some(_) => String::new(),
+        };
+        format!("{} ({runs}{state})", link.interface)
+    };
+    format!("XDP on {}", status.links.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 /// A time without its fraction: who needs that has --json.

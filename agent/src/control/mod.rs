@@ -12,5 +12,6 @@ pub use protocol::{DEFAULT_SOCKET, Reply, Request, Target};
 pub(crate) use server::Question;
 pub use server::{Server, bind};
 pub use status::{
-    ConduitStatus, GrantState, GrantStatus, PreviousStatus, ReasonStatus, ReportStatus, RuleStatus, Status,
+    ConduitStatus, GrantState, GrantStatus, LinkStatus, PreviousStatus, ReasonStatus, ReportStatus,
+    RuleStatus, Status,
 };

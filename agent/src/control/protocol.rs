@@ -22,6 +22,9 @@ pub enum Request {
         mode: Mode,
         /// Of what.
         target: Target,
+        /// Also where enforcing is unsafe.
+        #[serde(default)]
+        accepts_unsafe: bool,
     },
     /// Lets a policy take the place of the one that decides.
     Apply {
@@ -31,6 +34,9 @@ pub enum Request {
         text: String,
         /// The one before comes back after this time unless it is confirmed, in milliseconds.
         confirm_within_ms: Option<u64>,
+        /// Also where enforcing is unsafe.
+        #[serde(default)]
+        accepts_unsafe: bool,
     },
     /// Keeps the policy that waits for it.
     Confirm,

@@ -3,6 +3,8 @@
 use banchi_common::abi::Mode;
 use serde::{Deserialize, Serialize};
 
+use crate::datapath::Runs;
+use crate::doctor::Finding;
 use crate::grants::{Grant, SeenFlow};
 
 /// A running policy.
@@ -34,10 +36,14 @@ pub struct Status {
     pub losses: u64,
     /// Packets that the previous generation judged because a confirmation was overdue.
     pub fell_back: u64,
-    /// Where in the kernel the program runs.
+    /// Where in the kernel the program really runs: `native`, `generic`, `mixed` or `none`.
     pub xdp_mode: String,
     /// Interfaces that it is attached to.
     pub interfaces: Vec<String>,
+    /// What the kernel says of each of them.
+    pub links: Vec<LinkStatus>,
+    /// What is enforced although it is unsafe, because somebody accepted it or it came later.
+    pub enforced_unsafe: Vec<Finding>,
     /// Bytes of kernel memory of the tables.
     pub kernel_bytes: u64,
     /// Until then answers without a question are reported and not dropped, RFC 3339; null where they are dropped.
@@ -48,6 +54,23 @@ pub struct Status {
     pub rules: Vec<RuleStatus>,
     /// What became of the reports of each reason.
     pub reports: Vec<ReportStatus>,
+}
+
+/// An interface of the policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Its name in the policy.
+    pub interface: String,
+    /// Its name now; null where it is not there.
+    pub name: Option<String>,
+    /// Its index.
+    pub index: u32,
+    /// Whether it is up and has a carrier.
+    pub is_up: bool,
+    /// Where the program really runs there; null where it does not.
+    pub runs: Option<Runs>,
+    /// Whether that is what was asked for.
+    pub as_asked: bool,
 }
 
 /// The policy before the one that decides.

@@ -1,13 +1,13 @@
 //! Attaching to interfaces.
 
 use std::io;
-use std::process::Command;
 
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, Xdp, XdpMode as Flags};
 
 use super::error::DatapathError;
 use super::generation::Datapath;
+use super::links;
 use super::load::chain;
 use super::preflight::Interface;
 
@@ -45,7 +45,20 @@ pub(super) fn attach(
         XdpMode::Generic => Flags::Skb,
     };
     let error = match program.attach_to_if_index(interface.index, flags) {
-        Ok(link) => return Ok(link),
+        Ok(id) => {
+            // The kernel is asked and not believed: another mode than the one that was asked for is no success.
+            let runs = attached(interface.index).map(|attached| attached.runs);
+            return match runs.filter(|runs| !runs.is(mode)) {
+                None => Ok(id),
+                Some(runs) => {
+                    let cause = io::Error::other(format!("the kernel runs the program as {}", runs.name()));
+                    program.detach(id).map_err(|e| {
+                        DatapathError::other(format!("detach from {}", interface.name), chain(&e))
+                    })?;
+                    Err(refused(interface, cause))
+                }
+            };
+        }
         Err(error) => error,
     };
     let cause = match error {
@@ -57,30 +70,34 @@ pub(super) fn attach(
             return Err(DatapathError::other(format!("attach to {}", interface.name), chain(&other)));
         }
     };
-    if let Some(holder) = holder(&interface.name) {
+    if let Some(holder) = holder(interface.index) {
         return Err(DatapathError::HookTaken { interface: interface.name.clone(), holder });
     }
     if matches!(cause.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) {
         let holder = "unknown; see `bpftool net`".to_owned();
         return Err(DatapathError::HookTaken { interface: interface.name.clone(), holder });
     }
-    Err(DatapathError::Driver { interface: interface.name.clone(), driver: interface.driver.clone(), cause })
+    Err(refused(interface, cause))
 }
 
-/// Id of the XDP program on an interface, as far as `ip` tells.
-pub(super) fn program_on(interface: &str) -> Option<u64> {
-    let output = Command::new("ip").args(["-json", "link", "show", "dev", interface]).output().ok()?;
-    let links: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    links.get(0)?.get("xdp")?.get("prog")?.get("id")?.as_u64()
+fn refused(interface: &Interface, cause: io::Error) -> DatapathError {
+    DatapathError::Driver { interface: interface.name.clone(), driver: interface.driver.clone(), cause }
 }
 
-/// Name and id of the XDP program on an interface, as far as `ip` and the kernel tell.
-fn holder(interface: &str) -> Option<String> {
-    let id = program_on(interface)?;
-    let mut programs = aya::programs::loaded_programs();
-    let name = programs.find_map(|program| {
-        let program = program.ok()?;
-        (u64::from(program.id()) == id).then(|| program.name_as_str().unwrap_or("?").to_owned())
-    });
-    Some(format!("program `{}` (id {id})", name.unwrap_or_else(|| "?".to_owned())))
+/// The XDP program on an interface, and where it runs.
+pub(super) fn attached(index: u32) -> Option<links::Attached> {
+    links::link(index).ok()??.xdp
+}
+
+/// Name and id of the XDP program on an interface.
+fn holder(index: u32) -> Option<String> {
+    let id = attached(index)?.program;
+    Some(format!("program `{}` (id {id})", program_name(id).unwrap_or_else(|| "?".to_owned())))
+}
+
+/// Name of a loaded program, where the kernel tells.
+pub fn program_name(id: u32) -> Option<String> {
+    let mut programs = aya::programs::loaded_programs().filter_map(Result::ok);
+    let program = programs.find(|program| program.id() == id)?;
+    program.name_as_str().map(str::to_owned)
 }

@@ -115,6 +115,15 @@ pub enum DatapathError {
         /// The end of the verifier's log.
         log: String,
     },
+    /// Something on an interface hides what a policy decides about.
+    #[error(
+        "enforcing is not safe here, and nothing was changed:\n  {findings}\n`banchi doctor` shows everything; \
+         --accept-unsafe enforces all the same"
+    )]
+    Unsafe {
+        /// What, why, and what to do, a line each.
+        findings: String,
+    },
     /// Anything else.
     #[error("{what}: {cause}")]
     Other {
@@ -146,6 +155,7 @@ impl DatapathError {
             Self::PinnedState { .. } => 18,
             Self::Unproven { .. } => 19,
             Self::NoDataPlane { .. } => 20,
+            Self::Unsafe { .. } => 21,
         }
     }
 }

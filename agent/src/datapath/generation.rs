@@ -181,6 +181,14 @@ impl Datapath {
         rows.set(0, Row(control), 0).map_err(|e| writing("CONTROL", &e))
     }
 
+    /// Mode of every conduit from 0, and whether it was set by hand.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn modes(&self) -> Result<Vec<(Mode, bool)>, DatapathError> {
+        Ok(self.conduits()?.into_iter().map(|state| (state.mode, state.by_hand)).collect())
+    }
+
     /// Every conduit from 0 as it stands now.
     ///
     /// # Errors

@@ -124,7 +124,7 @@ impl Datapath {
         for (name, rows) in sizes {
             loader.map_max_entries(name, (rows as u32).max(1));
         }
-        loader.map_max_entries("INTERFACES", largest + 1);
+        loader.map_max_entries("INTERFACES", super::places::rows(largest));
         loader.map_max_entries("ASKED", image.slots() as u32);
         loader.map_max_entries("CONVERSATIONS", image.setting(Setting::ConversationBuckets).max(1));
         loader.map_max_entries("RULE_COUNTERS", counters);

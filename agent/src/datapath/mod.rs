@@ -6,9 +6,14 @@ mod adopt;
 mod attach;
 mod counters;
 mod error;
+mod ethtool;
 mod generation;
 mod heartbeat;
+mod links;
 mod load;
+mod netdev;
+mod netlink;
+mod places;
 mod preflight;
 mod prove;
 mod repeats;
@@ -17,12 +22,17 @@ mod store;
 mod succeed;
 mod testrun;
 
-pub use attach::XdpMode;
+pub use attach::{XdpMode, program_name};
 pub use counters::{Count, Counters};
 pub use error::DatapathError;
+pub use ethtool::{Feature, Queues, driver, features, queues};
 pub use generation::{ConduitState, Datapath, keep_conduits};
+pub use links::{Attached, Link, Runs, Watch, link, links};
 pub use load::{Options, object_hash};
-pub use preflight::{Interface, preflight};
+pub use netdev::has_native_xdp;
+pub use preflight::{
+    Interface, available, has_bpffs, has_ring_buffer, kernel_lacks, missing_capabilities, preflight, release,
+};
 pub use root::Root;
 pub use store::{Record, Store};
 pub use testrun::Outcome;

@@ -1,10 +1,10 @@
 //! What must be there before anything is loaded. Nothing here changes anything.
 
 use std::fs;
-use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use super::error::DatapathError;
+use super::ethtool::driver;
 use crate::image::Image;
 use crate::policy::model::Policy;
 
@@ -43,6 +43,15 @@ pub fn preflight(policy: &Policy, image: &Image) -> Result<Vec<Interface>, Datap
 }
 
 fn capabilities() -> Result<(), DatapathError> {
+    let missing = missing_capabilities();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(DatapathError::NoPrivilege { missing: missing.join(", ") })
+}
+
+/// Capabilities that this process would need and lacks.
+pub fn missing_capabilities() -> Vec<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status
         .lines()
@@ -50,38 +59,55 @@ fn capabilities() -> Result<(), DatapathError> {
         .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
         .unwrap_or(0);
     let has = |number: u32| effective >> number & 1 == 1;
-    let missing: Vec<&str> = CAPABILITIES
+    CAPABILITIES
         .iter()
         .filter(|(number, _)| !(has(*number) || has(SYS_ADMIN) && *number != 12))
         .map(|(_, name)| *name)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(DatapathError::NoPrivilege { missing: missing.join(", ") })
+        .collect()
 }
 
 fn kernel() -> Result<(), DatapathError> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+    let release = release();
+    match kernel_lacks(&release) {
+        None => Ok(()),
+        Some(feature) => Err(DatapathError::Kernel { release, feature }),
+    }
+}
+
+/// `uname -r`.
+pub fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+/// What this kernel lacks, by its release.
+pub fn kernel_lacks(release: &str) -> Option<String> {
     let mut numbers = release.split(['.', '-', '+']).map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let feature = if version < OLDEST {
-        "features of Linux 6.1".to_owned()
+    if version < OLDEST {
+        Some("features of Linux 6.1".to_owned())
     } else if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        "BTF (CONFIG_DEBUG_INFO_BTF)".to_owned()
+        Some("BTF (CONFIG_DEBUG_INFO_BTF)".to_owned())
     } else {
-        return Ok(());
-    };
-    Err(DatapathError::Kernel { release, feature })
+        None
+    }
 }
 
 fn bpffs() -> Result<(), DatapathError> {
-    let is_bpffs = rustix::fs::statfs(BPFFS).is_ok_and(|fs| fs.f_type & 0xffff_ffff == BPFFS_MAGIC);
-    if is_bpffs { Ok(()) } else { Err(DatapathError::NoBpffs { path: BPFFS.into() }) }
+    if has_bpffs() { Ok(()) } else { Err(DatapathError::NoBpffs { path: BPFFS.into() }) }
+}
+
+/// Whether the BPF file system is where it belongs.
+pub fn has_bpffs() -> bool {
+    rustix::fs::statfs(BPFFS).is_ok_and(|fs| fs.f_type & 0xffff_ffff == BPFFS_MAGIC)
+}
+
+/// Whether the kernel has ring buffers; `None` where it does not let this process try.
+pub fn has_ring_buffer() -> Option<bool> {
+    aya::sys::is_map_supported(aya::maps::MapType::RingBuf).ok()
 }
 
 fn interface(policy: &Policy, name: &str) -> Result<Interface, DatapathError> {
-    let Ok(index) = rustix::net::netdevice::name_to_index(socket()?, name) else {
+    let Ok(index) = name_to_index(name) else {
         let zone = policy.zones.iter().find(|zone| zone.interfaces.iter().any(|known| known == name));
         return Err(DatapathError::NoInterface {
             zone: zone.map(|zone| zone.name.clone()).unwrap_or_default(),
@@ -89,46 +115,18 @@ fn interface(policy: &Policy, name: &str) -> Result<Interface, DatapathError> {
             available: available().join(", "),
         });
     };
-    Ok(Interface { name: name.to_owned(), index, driver: driver(&socket()?, name) })
+    let driver = driver(name).unwrap_or_else(|| "unknown".to_owned());
+    Ok(Interface { name: name.to_owned(), index, driver })
 }
 
-fn socket() -> Result<OwnedFd, DatapathError> {
-    use rustix::net::{AddressFamily, SocketType, socket};
-    socket(AddressFamily::INET, SocketType::DGRAM, None).map_err(|e| DatapathError::other("open a socket", e))
+fn name_to_index(name: &str) -> rustix::io::Result<u32> {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    netdevice::name_to_index(socket(AddressFamily::INET, SocketType::DGRAM, None)?, name)
 }
 
-/// Interfaces of this network namespace. `/proc/net/dev` follows the thread's namespace; `/sys` may not.
-fn available() -> Vec<String> {
+/// Names of the interfaces of this network namespace. `/proc/net/dev` follows the thread's namespace; `/sys` may not.
+pub fn available() -> Vec<String> {
     let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
     let names = table.lines().skip(2).filter_map(|line| line.split(':').next());
     names.map(|name| name.trim().to_owned()).collect()
-}
-
-/// `struct ethtool_drvinfo`.
-#[repr(C)]
-struct DriverInfo {
-    command: u32,
-    driver: [u8; 32],
-    rest: [u8; 160],
-}
-
-/// Driver of an interface. It is asked itself, because `/sys` may show the interfaces of another network
-/// namespace and has no driver for virtual ones.
-fn driver(socket: &OwnedFd, name: &str) -> String {
-    const GET_DRIVER_INFO: u32 = 3;
-    let mut info = DriverInfo { command: GET_DRIVER_INFO, driver: [0; 32], rest: [0; 160] };
-    // SAFETY: zero bytes are a value of this structure of integers and pointers.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The last byte stays zero.
-    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    request.ifr_ifru.ifru_data = (&raw mut info).cast();
-    // SAFETY: the request and the structure that it points to are those of this call, and outlive it.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
-    let length = info.driver.iter().position(|byte| *byte == 0).unwrap_or(info.driver.len());
-    match info.driver.get(..length) {
-        Some(name) if done == 0 && length > 0 => String::from_utf8_lossy(name).into_owned(),
-        _ => "unknown".to_owned(),
-    }
 }

@@ -13,7 +13,7 @@ use banchi_common::abi::{
     STATE_VERSION,
 };
 
-use super::attach::{XdpMode, attach, program_on};
+use super::attach::{XdpMode, attach, attached};
 use super::error::DatapathError;
 use super::generation::Datapath;
 use super::load::{OBJECT, Row, chain, writing};
@@ -133,6 +133,20 @@ impl Root {
         Ok(values.iter().map(|Row(count)| count).sum())
     }
 
+    /// Id of the program.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn program_id(&self) -> Result<u32, DatapathError> {
+        let info = self.program.info().map_err(|e| DatapathError::other("find the program", chain(&e)))?;
+        Ok(info.id())
+    }
+
+    /// Id of the root program that is pinned, where one is.
+    pub fn pinned_program(store: &Store) -> Option<u32> {
+        Some(ProgramInfo::from_pin(store.shared("program")).ok()?.id())
+    }
+
     /// Attaches to an interface that it is not attached to yet. The link is pinned: it stays when the agent goes.
     ///
     /// # Errors
@@ -140,11 +154,11 @@ impl Root {
     pub fn attach(&mut self, interface: &Interface, mode: XdpMode) -> Result<(), DatapathError> {
         let path = self.store.link(interface.index);
         let is_pinned = PinnedLink::from_pin(&path).is_ok();
-        let own = self.program.info().map_err(|e| DatapathError::other("find the program", chain(&e)))?;
-        let is_own = |name: &str| program_on(name).is_none_or(|id| id == u64::from(own.id()));
+        let own = self.program_id()?;
+        let is_own = |index: u32| attached(index).is_none_or(|attached| attached.program == own);
         let link = match attach(&mut self.program, interface, mode) {
             // The hook is taken, and by nobody else as far as can be told: the link is alive.
-            Err(DatapathError::HookTaken { .. }) if is_pinned && is_own(&interface.name) => return Ok(()),
+            Err(DatapathError::HookTaken { .. }) if is_pinned && is_own(interface.index) => return Ok(()),
             attached => attached?,
         };
         if is_pinned {

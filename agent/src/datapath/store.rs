@@ -37,6 +37,9 @@ pub struct Record {
     pub policy_hash: String,
     /// Names and indices of the interfaces, in the image's order.
     pub interfaces: Vec<(String, u32)>,
+    /// Index and place of interfaces that are being given another index: their rows may be written, or not yet.
+    #[serde(default)]
+    pub moving: Vec<(u32, u32)>,
     /// Secret of the conversation table.
     pub secret: u32,
     /// Milliseconds between two events of one kind about one flow.

@@ -30,6 +30,11 @@ impl Names {
         }
     }
 
+    /// An interface of the policy has another index from now on. Events of the old one keep their name.
+    pub fn add_interface(&mut self, index: u32, name: &str) {
+        self.interfaces.insert(index, name.to_owned());
+    }
+
     /// Zone by number, from 1.
     pub fn zone(&self, number: u16) -> Option<String> {
         self.zones.get(usize::from(number).checked_sub(1)?).cloned()

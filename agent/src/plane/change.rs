@@ -65,6 +65,7 @@ impl Plane {
             grants.iter().map(|grant| Grant { ranked_s: grant.ends_s(), ..grant.clone() }).collect();
         let (policy, image) = read(source, &grants)?;
         let interfaces = preflight(&policy, &image)?;
+        self.guard_next(&policy, source)?;
         let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
         let id = self.store.generations().last().copied().unwrap_or(0) + 1;
         let options = Options { generation: id, ..self.options.clone() };

@@ -30,15 +30,18 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+    /// Whether it may enforce where that is unsafe.
+    pub accepts_unsafe: bool,
 }
 
 impl Generation {
     /// Takes up a pinned generation. Its policy comes from its record, and its tables are checked against it.
     pub(super) fn adopt(store: &Store, id: u32) -> Result<Self, DatapathError> {
-        let record = store.read(id)?;
-        let source = Source { path: record.policy_path.clone(), text: record.policy_text.clone() };
+        let mut record = store.read(id)?;
+        let (path, text) = (record.policy_path.clone(), record.policy_text.clone());
+        let source = Source { path, text, accepts_unsafe: false };
         let (policy, image) = read(&source, &record.grants)?;
-        let datapath = Datapath::adopt(store, &record, &image)?;
+        let datapath = Datapath::adopt(store, &mut record, &image)?;
         Ok(Self { record, policy, image, datapath })
     }
 }
@@ -73,6 +76,7 @@ pub(super) fn record(
         policy_text: source.text.clone(),
         policy_hash: hash(&source.text),
         interfaces: named(interfaces),
+        moving: Vec::new(),
         secret: datapath.secret(),
         suppress_ms: options.suppress_ms,
         object: object_hash(),

@@ -2,11 +2,15 @@
 //! that hands packets to them. All of it is pinned, and outlives the agent.
 
 mod change;
+mod follow;
 mod generation;
 mod grant;
+mod guard;
 mod start;
 
+pub use follow::Change;
 pub use generation::{Generation, Source, hash};
+pub use guard::guard;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -29,6 +33,7 @@ pub struct Plane {
     pub interfaces: Vec<Interface>,
     mode: XdpMode,
     options: Options,
+    said: follow::Said,
     /// Keeps other agents off the pins.
     lock: Option<OwnedFd>,
 }

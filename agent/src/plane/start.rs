@@ -5,7 +5,7 @@ use std::time::Duration;
 use banchi_common::abi::{RootWord, SLOT_ACTIVE, SLOT_PREVIOUS};
 
 use super::generation::{named, read, record};
-use super::{Generation, Plane, Source, Start, hash, now_ns};
+use super::{Generation, Plane, Source, Start, follow, guard, hash, now_ns};
 use crate::datapath::{
     Datapath, DatapathError, Interface, Options, Root, Store, XdpMode, object_hash, preflight,
 };
@@ -26,6 +26,10 @@ impl Plane {
     ) -> Result<(Self, Start), DatapathError> {
         let (policy, image) = read(source, &[])?;
         let interfaces = preflight(&policy, &image)?;
+        if !store.exists() || store.is_unfinished() {
+            // What is there goes on, and is said to be unsafe; what is not there is not made.
+            guard(&policy, mode, source.accepts_unsafe)?;
+        }
         let lock = store.lock()?;
         if store.is_unfinished() {
             log::warn!("pins without a link, of a start that did not get far: they are removed");
@@ -94,7 +98,9 @@ impl Plane {
         datapath.grace(grace.unwrap_or_else(|| policy.longest_window()))?;
         let active = Generation { record, policy, image, datapath };
         root.activate((&active.datapath, 1), None, None)?;
-        let mut plane = Self { store, root, active, previous: None, interfaces, mode, options, lock: None };
+        let said = follow::Said::default();
+        let mut plane =
+            Self { store, root, active, previous: None, interfaces, mode, options, said, lock: None };
         plane.root.beat()?;
         plane.attach()?;
         Ok(plane)
@@ -152,7 +158,8 @@ impl Plane {
         for generation in std::iter::once(&mut active).chain(&mut previous) {
             generation.end_grants()?;
         }
-        let mut plane = Self { store, root, active, previous, interfaces, mode, options, lock: None };
+        let said = follow::Said::default();
+        let mut plane = Self { store, root, active, previous, interfaces, mode, options, said, lock: None };
         plane.root.beat()?;
         Ok(plane)
     }
