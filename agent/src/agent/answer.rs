@@ -12,9 +12,9 @@ impl Agent {
         let result = match request {
             Request::Status => self.status().map(|status| Reply::Status(Box::new(status))),
             Request::Mode { mode, target } => self.set_mode(mode, &target),
-            Request::Apply { policy, text, confirm_within_ms } => {
+            Request::Apply { policy, text, confirm_within_ms, allow_empty } => {
                 let within = confirm_within_ms.map(Duration::from_millis);
-                self.apply(Source { path: policy, text }, within)
+                self.apply(Source { path: policy, text, allow_empty }, within)
             }
             Request::Confirm => self.plane.confirm().map(|()| self.changed("confirmed")),
             Request::Rollback => self.plane.rollback().map(|()| self.changed("rolled back")),

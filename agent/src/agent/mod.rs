@@ -4,6 +4,8 @@ mod answer;
 mod sink;
 mod status;
 
+pub use status::status_of;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ mod detach;
 mod events;
 mod explain;
 mod mode;
+mod pinned;
 mod rollback;
 mod run;
 mod schema;
@@ -148,10 +149,10 @@ fn no_answer(error: &ClientError) -> ExitCode {
 }
 
 /// Reads a policy that must be right; says on standard error what is not.
-fn load(path: &Path) -> Result<(Policy, String), ExitCode> {
+fn load(path: &Path, allow_empty: bool) -> Result<(Policy, String), ExitCode> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| fail(2, format!("cannot read {name}: {e}")))?;
-    let loaded = policy::load(&name, &text);
+    let loaded = policy::load_for(&name, &text, allow_empty);
     if !loaded.diagnostics.is_empty() {
         let _ = std::io::stderr().write_all(loaded.render(&text, Style::Plain).as_bytes());
     }

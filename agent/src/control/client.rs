@@ -27,6 +27,12 @@ pub enum ClientError {
         /// What connecting said.
         cause: std::io::Error,
     },
+    /// Somebody listens and says nothing.
+    #[error("the agent at {path} does not answer: it hangs, or is very busy")]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The connection broke, or the answer is not one.
     #[error("the agent at {path} did not answer properly: {cause}")]
     Broken {
@@ -38,6 +44,17 @@ pub enum ClientError {
     /// The agent said no.
     #[error("{0}")]
     Refused(String),
+}
+
+impl ClientError {
+    /// Whether no agent works there, as far as can be told. One that may not be asked is none of ours to judge.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::NotRunning { cause, .. } => cause.kind() != std::io::ErrorKind::PermissionDenied,
+            Self::Silent { .. } => true,
+            Self::Broken { .. } | Self::Refused(_) => false,
+        }
+    }
 }
 
 fn connect(socket: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientError> {
@@ -53,6 +70,16 @@ fn broken(socket: &Path, cause: impl std::fmt::Display) -> ClientError {
     ClientError::Broken { path: socket.to_owned(), cause: cause.to_string() }
 }
 
+/// Why nothing could be read.
+fn unread(socket: &Path, error: std::io::Error) -> ClientError {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            ClientError::Silent { path: socket.to_owned() }
+        }
+        _ => broken(socket, error),
+    }
+}
+
 /// Asks once.
 ///
 /// # Errors
@@ -62,7 +89,7 @@ pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     let patience = if matches!(request, Request::Apply { .. }) { LOADING } else { PATIENCE };
     reader.get_ref().set_read_timeout(Some(patience)).map_err(|e| broken(socket, e))?;
     let mut line = String::new();
-    reader.read_line(&mut line).map_err(|e| broken(socket, e))?;
+    reader.read_line(&mut line).map_err(|e| unread(socket, e))?;
     match serde_json::from_str(&line).map_err(|e| broken(socket, e))? {
         Reply::Error { message } => Err(ClientError::Refused(message)),
         reply => Ok(reply),
@@ -78,8 +105,12 @@ pub fn follow(
     request: &Request,
     mut each: impl FnMut(&str) -> bool,
 ) -> Result<(), ClientError> {
-    for line in connect(socket, request)?.lines() {
-        if !each(&line.map_err(|e| broken(socket, e))?) {
+    let reader = connect(socket, request)?;
+    if !matches!(request, Request::Events { follow: true, .. }) {
+        reader.get_ref().set_read_timeout(Some(PATIENCE)).map_err(|e| broken(socket, e))?;
+    }
+    for line in reader.lines() {
+        if !each(&line.map_err(|e| unread(socket, e))?) {
             break;
         }
     }

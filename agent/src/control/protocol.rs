@@ -30,6 +30,9 @@ pub enum Request {
         text: String,
         /// The one before comes back after this time unless it is confirmed, in milliseconds.
         confirm_within_ms: Option<u64>,
+        /// It may have no rule.
+        #[serde(default)]
+        allow_empty: bool,
     },
     /// Keeps the policy that waits for it.
     Confirm,

@@ -21,7 +21,8 @@ impl Plane {
         let (policy, image) = read(source)?;
         let interfaces = preflight(&policy, &image)?;
         let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-        let id = self.store.generations().last().copied().unwrap_or(0) + 1;
+        self.retire_others();
+        let id = self.next_id();
         let options = Options { generation: id, ..self.options.clone() };
         let mut datapath =
             Datapath::load_heir(&self.active.datapath, &image, &indices, &options, Some(&self.store))?;
@@ -35,7 +36,7 @@ impl Plane {
         }
         // Not earlier: until then it may have to come back.
         if let Some(old) = self.previous.take() {
-            self.store.forget(old.record.id);
+            self.retire(&old);
         }
         // What was asked between the first look and the change.
         new.datapath.take_over(&new.image, &self.active.datapath, &self.active.image)?;

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::datapath::{Datapath, DatapathError, Interface, Options, Record, Store, object_hash};
 use crate::image::{Image, compile};
 use crate::policy::model::Policy;
+use crate::policy::render::{self, Style};
 use crate::policy::{self};
 
 /// A policy as loaded.
@@ -29,26 +30,40 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+    /// Whether it may have no rule.
+    pub allow_empty: bool,
 }
 
 impl Generation {
     /// Takes up a pinned generation. Its policy comes from its record, and its tables are checked against it.
     pub(super) fn adopt(store: &Store, id: u32) -> Result<Self, DatapathError> {
         let record = store.read(id)?;
-        let source = Source { path: record.policy_path.clone(), text: record.policy_text.clone() };
-        let (policy, image) = read(&source)?;
+        let (policy, image) = read(&source_of(&record))?;
         let datapath = Datapath::adopt(store, &record, &image)?;
         Ok(Self { record, policy, image, datapath })
     }
 }
 
-pub(super) fn read(source: &Source) -> Result<(Policy, Image), DatapathError> {
+/// The policy of a record. That it may be empty was said when it was loaded.
+fn source_of(record: &Record) -> Source {
+    Source { path: record.policy_path.clone(), text: record.policy_text.clone(), allow_empty: true }
+}
+
+pub(super) fn policy_of(record: &Record) -> Result<Policy, DatapathError> {
+    parse(&source_of(record))
+}
+
+fn parse(source: &Source) -> Result<Policy, DatapathError> {
     let name = source.path.display().to_string();
-    let loaded = policy::load(&name, &source.text);
-    let Some(policy) = loaded.policy else {
-        let text = loaded.render(&source.text, policy::render::Style::Plain);
-        return Err(DatapathError::other("read the policy", format!("{name} has errors\n{text}")));
-    };
+    let loaded = policy::load_for(&name, &source.text, source.allow_empty);
+    loaded.policy.ok_or_else(|| {
+        let text = render::render(&name, &source.text, &loaded.diagnostics, Style::Plain);
+        DatapathError::other("read the policy", format!("{name} has errors\n{text}"))
+    })
+}
+
+pub(super) fn read(source: &Source) -> Result<(Policy, Image), DatapathError> {
+    let policy = parse(source)?;
     let image = compile(&policy).map_err(|error| DatapathError::other("compile the policy", error))?;
     Ok((policy, image))
 }

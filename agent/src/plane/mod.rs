@@ -3,9 +3,14 @@
 
 mod change;
 mod generation;
+mod ledger;
 mod start;
+mod tally;
+mod view;
 
 pub use generation::{Generation, Source, hash};
+pub use tally::{ConduitName, Tally};
+pub use view::View;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -15,6 +20,7 @@ use banchi_common::abi::{Mode, RootCount, RootWord};
 use crate::datapath::{DatapathError, Interface, Options, Root, Store, XdpMode};
 use crate::events::monotonic;
 use generation::{conduit_name, same_conduit};
+use ledger::Ledger;
 
 /// Everything in the kernel.
 pub struct Plane {
@@ -28,6 +34,8 @@ pub struct Plane {
     pub interfaces: Vec<Interface>,
     mode: XdpMode,
     options: Options,
+    /// What generations have counted that are gone.
+    ledger: Ledger,
     /// Keeps other agents off the pins.
     lock: Option<OwnedFd>,
 }
@@ -72,6 +80,14 @@ impl Plane {
     /// Where the kernel refuses the read.
     pub fn deadline(&self) -> Result<Option<u64>, DatapathError> {
         Ok(Some(self.root.word(RootWord::Deadline)?).filter(|deadline| *deadline != 0))
+    }
+
+    /// When an agent was last alive, nanoseconds since boot; `None` where there has been none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn heartbeat(&self) -> Result<Option<u64>, DatapathError> {
+        Ok(Some(self.root.word(RootWord::Heartbeat)?).filter(|beat| *beat != 0))
     }
 
     /// How often the root program did something by itself.
