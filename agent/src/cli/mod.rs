@@ -6,6 +6,7 @@ mod check;
 mod compile;
 mod confirm;
 mod detach;
+mod diff;
 mod events;
 mod explain;
 mod mode;
@@ -62,6 +63,8 @@ enum Verb {
     Mode(mode::Args),
     /// Let a policy take the place of the one that decides
     Apply(apply::Args),
+    /// Say what a change of policy means
+    Diff(diff::Args),
     /// Keep the policy that waits for it
     Confirm(confirm::Args),
     /// Let the policy before decide again
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Verb::Events(args) => events::run(&args),
         Verb::Mode(args) => mode::run(&args),
         Verb::Apply(args) => apply::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::Confirm(args) => confirm::run(&args),
         Verb::Rollback(args) => rollback::run(&args),
         Verb::Bypass(args) => bypass::run(&args),

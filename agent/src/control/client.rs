@@ -11,6 +11,8 @@ use super::protocol::{Reply, Request};
 
 /// How long an agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long where there is another source of the answer: what is pinned.
+const PATIENCE_TO_READ: Duration = Duration::from_secs(4);
 /// How long it may take to compile, load and prove a large policy.
 const LOADING: Duration = Duration::from_secs(300);
 
@@ -86,7 +88,11 @@ fn unread(socket: &Path, error: std::io::Error) -> ClientError {
 /// Where nobody listens, the answer breaks off, or the agent refuses.
 pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     let mut reader = connect(socket, request)?;
-    let patience = if matches!(request, Request::Apply { .. }) { LOADING } else { PATIENCE };
+    let patience = match request {
+        Request::Apply { .. } => LOADING,
+        Request::Status => PATIENCE_TO_READ,
+        _ => PATIENCE,
+    };
     reader.get_ref().set_read_timeout(Some(patience)).map_err(|e| broken(socket, e))?;
     let mut line = String::new();
     reader.read_line(&mut line).map_err(|e| unread(socket, e))?;
@@ -107,7 +113,7 @@ pub fn follow(
 ) -> Result<(), ClientError> {
     let reader = connect(socket, request)?;
     if !matches!(request, Request::Events { follow: true, .. }) {
-        reader.get_ref().set_read_timeout(Some(PATIENCE)).map_err(|e| broken(socket, e))?;
+        reader.get_ref().set_read_timeout(Some(PATIENCE_TO_READ)).map_err(|e| broken(socket, e))?;
     }
     for line in reader.lines() {
         if !each(&line.map_err(|e| unread(socket, e))?) {

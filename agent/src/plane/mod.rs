@@ -10,7 +10,7 @@ mod view;
 
 pub use generation::{Generation, Source, hash};
 pub use tally::{ConduitName, Tally};
-pub use view::View;
+pub use view::{View, policy_in_use};
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
