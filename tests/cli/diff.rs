@@ -65,8 +65,7 @@ fn a_change_is_told_by_what_it_allows() -> Result<()> {
     ensure!(output.status.code() == Some(0) && json["differs"] == false, "{output}");
     ensure!(output.stdout.contains("asset `controllers`: was called `plcs`"), "{output}");
 
-    let wider =
-        POLICY.replace("server: plcs, service: modbus", "server: [plcs, plc-3], service: modbus");
+    let wider = POLICY.replace("server: plcs, service: modbus", "server: [plcs, plc-3], service: modbus");
     let (output, json) = between(&wider)?;
     ensure!(output.status.code() == Some(1), "{output}");
     ensure!(

@@ -167,7 +167,7 @@ mod tests {
 
     fn tally(conduit: &str, rule: &str, packets: u64) -> Tally {
         let name = Some(conduit.to_owned());
-        let one = Count { packets, bytes: packets * 60, last_ns: packets };
+        let one = Count { packets, bytes: packets.wrapping_mul(60), last_ns: packets };
         Tally {
             rules: BTreeMap::from([((name.clone(), rule.to_owned()), (one, Count::default()))]),
             reasons: BTreeMap::from([((name, Reason::Malformed as u8), one), ((None, 1), one)]),
