@@ -47,9 +47,11 @@ fn alarm(status: &Status, error: &ClientError) -> String {
         None => "never seen".to_owned(),
     };
     let mut text = format!("{}: {ago}; read from what is pinned\n", absence(error).to_uppercase());
-    text.push_str("  the policy below decides and is counted, in the kernel\n");
-    text.push_str("  nobody reads events: the ring keeps what it has room for (`banchi events`), the rest is counted as lost\n");
-    text.push_str("  no policy and no mode can be changed; `banchi bypass` and `banchi detach` work\n");
+    text.push_str(
+        "  the policy below decides and is counted, in the kernel\n  \
+         nobody reads events: they wait in the ring while it has room (`banchi events`)\n  \
+         no policy and no mode can be changed; `banchi bypass` and `detach` work\n",
+    );
     if status.confirm_until.is_some() {
         text.push_str("  nobody can confirm: the policy before comes back\n");
     }
@@ -72,7 +74,7 @@ fn human(status: &Status, absent: Option<&ClientError>) -> String {
         text.push_str(&format!("banchi {} (pid {pid}), since {}\n", status.version, seconds(since)));
     }
     text.push_str(&format!(
-        "policy {} ({}…), generation {}\n{}XDP on {}; {} of kernel memory; counted since {}\n",
+        "policy {} ({}…), generation {}\n{}XDP on {}; {} of kernel memory\ncounted since {}\n",
         status.policy,
         status.policy_hash.get(..12).unwrap_or_default(),
         status.generation,
