@@ -4,6 +4,7 @@ pub mod agent;
 pub mod cli;
 pub mod control;
 pub mod datapath;
+pub mod diff;
 pub mod doctor;
 pub mod events;
 pub mod explain;

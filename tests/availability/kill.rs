@@ -8,6 +8,7 @@ use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::DEADLINE;
 use rustix::process::Signal;
 
+use super::counts::exchanged;
 use super::traffic::Exchanges;
 use super::{A, lab, policy, policy_hash};
 
@@ -53,9 +54,14 @@ fn traffic_goes_on_through_a_hundred_kills() -> Result<()> {
         ensure!(exchanges.done() > before, "kill {kill}: no exchange meanwhile");
     }
     let all = exchanges.finish()?;
-    println!("{KILLS} kills: {all} exchanges, none lost; A decided {} times, B {}", decided[0], decided[1]);
+    println!(
+        "{KILLS} kills: {all} exchanges, none lost, and all of them counted; A decided {} times, B {}",
+        decided[0], decided[1]
+    );
     ensure!(decided.iter().all(|times| *times > 10), "{decided:?}");
     let agent = Agent::start(&lab, &policy(A))?;
+    let counted = exchanged(&agent.status()?);
+    ensure!(counted == (all, all), "{all} exchanges, and {counted:?} packets are counted");
     let pins = std::fs::read_dir(lab.pins().join("generations"))?.count();
     ensure!(pins <= 2, "{pins} generations are left");
     agent.stop()?;

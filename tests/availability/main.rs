@@ -5,6 +5,8 @@
 //! from each policy are allowed by neither.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
+mod absent;
+mod counts;
 mod deadline;
 mod grants;
 mod interfaces;

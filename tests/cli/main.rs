@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod debug;
+mod diff;
 mod doctor;
 mod lifecycle;
 mod other;

@@ -9,6 +9,7 @@
 mod budget;
 mod cases;
 mod corrupt;
+mod diff;
 mod packets;
 mod payloads;
 mod policies;

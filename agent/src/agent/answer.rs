@@ -12,9 +12,9 @@ impl Agent {
         let result = match request {
             Request::Status => self.status().map(|status| Reply::Status(Box::new(status))),
             Request::Mode { mode, target, accepts_unsafe } => self.set_mode(mode, &target, accepts_unsafe),
-            Request::Apply { policy, text, confirm_within_ms, accepts_unsafe } => {
+            Request::Apply { policy, text, confirm_within_ms, accepts_unsafe, allow_empty } => {
                 let within = confirm_within_ms.map(Duration::from_millis);
-                self.apply(Source { path: policy, text, accepts_unsafe }, within)
+                self.apply(Source { path: policy, text, accepts_unsafe, allow_empty }, within)
             }
             Request::Confirm => self.plane.confirm().map(|()| self.changed("confirmed")),
             Request::Rollback => self.plane.rollback().map(|()| self.changed("rolled back")),

@@ -31,16 +31,18 @@ impl Agent {
     /// Those that are wanted.
     pub(super) fn grants(&self, wanted: &dyn Fn(&Grant) -> bool) -> Result<Reply, DatapathError> {
         let active = &self.plane.active;
-        let counters = active.datapath.counters()?;
+        let tally = self.plane.tally()?;
         let state = |grant: &Grant| match grant {
             grant if grant.holds() => GrantState::Holds,
             grant if grant.revoked => GrantState::Revoked,
             _ => GrantState::Over,
         };
         let grants = active.record.grants.iter().filter(|grant| wanted(grant)).map(|grant| {
-            let rules = active.policy.rules.iter().zip(&counters.rules);
-            let own = rules.filter(|(rule, _)| rule.expires_s.is_some() && grant.has_rule(&rule.name));
-            let (asked, answered) = own.fold((0, 0), |(asked, answered), (_, (forward, back))| {
+            let rules = active.policy.rules.iter();
+            let own = rules.filter(|rule| rule.expires_s.is_some() && grant.has_rule(&rule.name));
+            let (asked, answered) = own.fold((0, 0), |(asked, answered), rule| {
+                let conduit = active.policy.conduits.get(rule.conduit).map_or("", |one| one.name.as_str());
+                let (forward, back) = tally.rule(conduit, &rule.name);
                 (asked + forward.packets, answered + back.packets)
             });
             let (flows, more) = self.seen.of(grant.id);

@@ -7,7 +7,7 @@ use tokio::io::unix::AsyncFd;
 use super::Agent;
 use crate::control::LinkStatus;
 use crate::datapath::{DatapathError, Watch, links};
-use crate::plane::Change;
+use crate::plane::{Change, Plane};
 
 /// Word of changes to the interfaces of this network namespace.
 pub(super) fn watch() -> Result<AsyncFd<Watch>, DatapathError> {
@@ -55,21 +55,21 @@ impl Agent {
             }
         }
     }
+}
 
-    /// What the kernel says of the interfaces of the policy.
-    pub(super) fn link_status(&self) -> Vec<LinkStatus> {
-        let links = links().unwrap_or_default();
-        let interfaces = self.plane.interfaces.iter().map(|interface| {
-            let (link, runs) = self.plane.runs_on(interface, &links);
-            LinkStatus {
-                interface: interface.name.clone(),
-                index: interface.index,
-                is_up: link.as_ref().is_some_and(|link| link.is_up && link.has_carrier),
-                name: link.map(|link| link.name),
-                runs,
-                as_asked: runs.is_some_and(|runs| runs.is(self.settings.xdp_mode)),
-            }
-        });
-        interfaces.collect()
-    }
+/// What the kernel says of the interfaces of the policy.
+pub(super) fn link_status(plane: &Plane) -> Vec<LinkStatus> {
+    let links = links().unwrap_or_default();
+    let interfaces = plane.interfaces.iter().map(|interface| {
+        let (link, runs) = plane.runs_on(interface, &links);
+        LinkStatus {
+            interface: interface.name.clone(),
+            index: interface.index,
+            is_up: link.as_ref().is_some_and(|link| link.is_up && link.has_carrier),
+            name: link.map(|link| link.name),
+            runs,
+            as_asked: runs.is_some_and(|runs| runs.is(plane.mode())),
+        }
+    });
+    interfaces.collect()
 }

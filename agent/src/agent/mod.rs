@@ -6,6 +6,8 @@ mod links;
 mod sink;
 mod status;
 
+pub use status::status_of;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;

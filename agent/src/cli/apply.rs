@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// The policy before comes back after this time unless `banchi confirm` comes first, with or without an agent
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     confirm_within: Option<Duration>,
+    /// Take a policy without any rule: nothing is allowed then but what conduits list under `ethertypes`
+    #[arg(long)]
+    allow_empty: bool,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -25,14 +28,14 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let (_, text) = match load(&args.policy) {
+    let (_, text) = match load(&args.policy, args.allow_empty) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     let policy = std::path::absolute(&args.policy).unwrap_or_else(|_| args.policy.clone());
     let confirm_within_ms = args.confirm_within.map(|within| within.as_millis() as u64);
-    let asked =
-        Request::Apply { policy, text, confirm_within_ms, accepts_unsafe: args.consent.accept_unsafe };
+    let (accepts_unsafe, allow_empty) = (args.consent.accept_unsafe, args.allow_empty);
+    let asked = Request::Apply { policy, text, confirm_within_ms, accepts_unsafe, allow_empty };
     match request(&args.socket.socket, &asked) {
         Ok(reply @ Reply::Changed { .. }) => {
             print(&super::changed(&reply));

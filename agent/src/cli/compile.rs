@@ -23,7 +23,7 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let (policy, _) = match load(&args.policy) {
+    let (policy, _) = match load(&args.policy, true) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

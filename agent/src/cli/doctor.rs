@@ -47,7 +47,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> ExitCode {
     let default = PathBuf::from(DEFAULT_POLICY);
     let path = args.policy.clone().or_else(|| Some(default).filter(|path| path.exists()));
-    let policy = match path.map(|path| load(&path)).transpose() {
+    let policy = match path.map(|path| load(&path, true)).transpose() {
         Ok(loaded) => loaded.map(|(policy, _)| policy),
         Err(code) => return code,
     };

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if let Some(Payload(bytes)) = &args.payload {
         question.payload.clone_from(bytes);
     }
-    let (policy, _) = match load(&args.policy) {
+    let (policy, _) = match load(&args.policy, true) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -6,6 +6,7 @@ mod check;
 mod compile;
 mod confirm;
 mod detach;
+mod diff;
 mod doctor;
 mod events;
 mod explain;
@@ -13,6 +14,7 @@ mod grant;
 mod grants;
 mod island;
 mod mode;
+mod pinned;
 mod revoke;
 mod rollback;
 mod run;
@@ -69,6 +71,8 @@ enum Verb {
     Mode(mode::Args),
     /// Let a policy take the place of the one that decides
     Apply(apply::Args),
+    /// Say what a change of policy means
+    Diff(diff::Args),
     /// Keep the policy that waits for it
     Confirm(confirm::Args),
     /// Let the policy before decide again
@@ -125,6 +129,7 @@ pub fn main() -> ExitCode {
         Verb::Events(args) => events::run(&args),
         Verb::Mode(args) => mode::run(&args),
         Verb::Apply(args) => apply::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::Confirm(args) => confirm::run(&args),
         Verb::Rollback(args) => rollback::run(&args),
         Verb::Grant(args) => grant::run(&args),
@@ -177,10 +182,10 @@ fn no_answer(error: &ClientError) -> ExitCode {
 }
 
 /// Reads a policy that must be right; says on standard error what is not.
-fn load(path: &Path) -> Result<(Policy, String), ExitCode> {
+fn load(path: &Path, allow_empty: bool) -> Result<(Policy, String), ExitCode> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| fail(2, format!("cannot read {name}: {e}")))?;
-    let loaded = policy::load(&name, &text);
+    let loaded = policy::load_for(&name, &text, allow_empty);
     if !loaded.diagnostics.is_empty() {
         let _ = std::io::stderr().write_all(loaded.render(&text, Style::Plain).as_bytes());
     }

@@ -5,18 +5,22 @@ use std::process::ExitCode;
 use banchi_common::abi::Mode;
 use clap::ValueEnum;
 
-use super::{Consent, Socket, fail, no_answer, print};
+use super::pinned::{self, Seen, absence};
+use super::table::table;
+use super::{Consent, Pins, Socket, fail, no_answer, print};
 use crate::control::{Reply, Request, Target, request};
 
-/// Switches conduits of the running policy between alert and enforce, at once and without re-attaching.
+/// Switches conduits of the running policy between alert and enforce, at once and without re-attaching. Without a mode
+/// it shows the modes, also where no agent runs.
 ///
-/// A mode that was set by hand also holds for rules with a mode of their own, and lasts until the agent
-/// restarts.
+/// A mode that was set by hand also holds for rules with a mode of their own, and stays with a conduit that keeps its
+/// name.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("what").required(true)))]
+#[command(group(clap::ArgGroup::new("what").requires("mode")))]
 pub(super) struct Args {
-    /// The new mode
-    mode: Choice,
+    /// The new mode, of those that are named
+    #[arg(requires = "what")]
+    mode: Option<Choice>,
     /// Every conduit, and what belongs to none
     #[arg(long, group = "what")]
     all: bool,
@@ -33,6 +37,8 @@ pub(super) struct Args {
     consent: Consent,
     #[command(flatten)]
     socket: Socket,
+    #[command(flatten)]
+    pins: Pins,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,8 +52,9 @@ enum Choice {
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
     let mode = match args.mode {
-        Choice::Alert => Mode::Alert,
-        Choice::Enforce => Mode::Enforce,
+        Some(Choice::Alert) => Mode::Alert,
+        Some(Choice::Enforce) => Mode::Enforce,
+        None => return show(args),
     };
     let targets = if args.all {
         vec![Target::All]
@@ -74,5 +81,36 @@ pub(super) fn run(args: &Args) -> ExitCode {
     } else {
         print(&format!("{name}: {}\n", changed.join(", ")));
     }
+    ExitCode::SUCCESS
+}
+
+/// Shows the modes, and changes nothing.
+fn show(args: &Args) -> ExitCode {
+    let status = match pinned::status(&args.socket, &args.pins) {
+        Ok(Seen::Agent(status)) => status,
+        Ok(Seen::Pins(status, error)) => {
+            let _ = fail(0, format!("{}: read from what is pinned", absence(&error)));
+            status
+        }
+        Err(code) => return code,
+    };
+    let rows = status.conduits.iter();
+    if args.json {
+        let rows: Vec<_> = rows
+            .map(|conduit| {
+                serde_json::json!({
+                    "conduit": conduit.name, "mode": conduit.mode, "by_hand": conduit.by_hand,
+                })
+            })
+            .collect();
+        print(&format!("{}\n", serde_json::json!({ "running": status.running, "conduits": rows })));
+        return ExitCode::SUCCESS;
+    }
+    let word = |mode| if mode == Mode::Enforce { "ENFORCE" } else { "alert" };
+    let by = |by_hand| if by_hand { "by hand" } else { "policy" };
+    let rows: Vec<Vec<String>> = rows
+        .map(|one| vec![one.name.clone(), word(one.mode).to_owned(), by(one.by_hand).to_owned()])
+        .collect();
+    print(&table(&["conduit", "mode", "set by"], &rows));
     ExitCode::SUCCESS
 }

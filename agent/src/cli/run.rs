@@ -10,7 +10,7 @@ use super::{Consent, Pins, Socket, fail, load, print};
 use crate::agent::{Agent, Settings};
 use crate::datapath::{Datapath, DatapathError, Options, XdpMode, preflight};
 use crate::image::compile;
-use crate::plane::{Source, guard};
+use crate::plane::{Source, guard, hash, store_of};
 use crate::policy::model::Policy;
 use crate::policy::parse_time;
 
@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// Log what becomes of every packet: for debugging only
     #[arg(long)]
     debug_packets: bool,
+    /// Take a policy without any rule: nothing is allowed then but what conduits list under `ethertypes`
+    #[arg(long)]
+    allow_empty: bool,
     /// Check everything, load the program, and stop before it is attached
     #[arg(long)]
     dry_run: bool,
@@ -80,7 +83,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         writeln!(out, "banchi: {}: {}", record.level().as_str().to_lowercase(), record.args())
     })
     .init();
-    let (policy, text) = match load(&args.policy) {
+    let (policy, text) = match load(&args.policy, args.allow_empty || is_running(args)) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -104,7 +107,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
         };
     }
     let settings = Settings {
-        source: Source { path: args.policy.clone(), text, accepts_unsafe: args.consent.accept_unsafe },
+        source: Source {
+            path: args.policy.clone(),
+            text,
+            accepts_unsafe: args.consent.accept_unsafe,
+            allow_empty: args.allow_empty,
+        },
         socket: args.socket.socket.clone(),
         pins: args.pins.pins.clone(),
         xdp_mode: args.xdp_mode,
@@ -161,6 +169,12 @@ impl EventFile {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether this policy decides already, as pinned: then it was let be empty before.
+fn is_running(args: &Args) -> bool {
+    let store = store_of(&args.pins.pins, &args.socket.socket);
+    std::fs::read_to_string(&args.policy).is_ok_and(|text| store.knows(&hash(&text)))
 }
 
 /// Everything but pinning and attaching.

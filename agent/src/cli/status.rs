@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use banchi_common::abi::Mode;
 
+use super::pinned::{self, Seen, absence};
 use super::table::{bytes, table};
-use super::{Socket, fail, no_answer, print};
-use crate::control::{LinkStatus, Reply, Request, Status, request};
+use super::{Pins, Socket, fail, print};
+use crate::control::{ClientError, LinkStatus, Status};
 
-/// Shows the running policy: modes, rules and reasons with their counters.
+/// Shows the policy that decides: modes, rules and reasons with their counters. Where no agent runs it reads what is
+/// pinned, and says so.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// One JSON document instead of text
@@ -16,34 +18,76 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     socket: Socket,
+    #[command(flatten)]
+    pins: Pins,
 }
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
-    match request(&args.socket.socket, &Request::Status) {
-        Ok(Reply::Status(status)) if args.json => match serde_json::to_string_pretty(&status) {
+    let (status, absent) = match pinned::status(&args.socket, &args.pins) {
+        Ok(Seen::Agent(status)) => (status, None),
+        Ok(Seen::Pins(status, error)) => (status, Some(error)),
+        Err(code) => return code,
+    };
+    if args.json {
+        match serde_json::to_string_pretty(&status) {
             Ok(text) => print(&format!("{text}\n")),
             Err(error) => return fail(1, error),
-        },
-        Ok(Reply::Status(status)) => print(&human(&status)),
-        Ok(other) => return fail(1, format!("the agent answered something else: {other:?}")),
-        Err(error) => return no_answer(&error),
+        }
+    } else {
+        print(&human(&status, absent.as_ref()));
     }
     ExitCode::SUCCESS
 }
 
-fn human(status: &Status) -> String {
-    let mut text = format!(
-        "banchi {} (pid {}), since {}\npolicy {} ({}…), generation {}\n{}; {} of kernel memory\n",
-        status.version,
-        status.pid,
-        seconds(&status.since),
+/// What stands above everything else where no agent answers.
+fn alarm(status: &Status, error: &ClientError) -> String {
+    let ago = match status.last_seen_ms_ago {
+        Some(ms) => format!("last seen {} ago", span(ms)),
+        None => "never seen".to_owned(),
+    };
+    let mut text = format!("{}: {ago}; read from what is pinned\n", absence(error).to_uppercase());
+    text.push_str(
+        "  the policy below decides and is counted, in the kernel\n  \
+         nobody reads events: they wait in the ring while it has room (`banchi events`)\n  \
+         no policy and no mode can be changed; `banchi bypass` and `detach` work\n",
+    );
+    if status.confirm_until.is_some() {
+        text.push_str("  nobody can confirm: the policy before comes back\n");
+    }
+    text.push_str("  `banchi run` takes the data plane up as it is\n\n");
+    text
+}
+
+/// A span of time as people say it.
+fn span(ms: u64) -> String {
+    match ms / 1_000 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    }
+}
+
+fn human(status: &Status, absent: Option<&ClientError>) -> String {
+    let mut text = absent.map_or_else(String::new, |error| alarm(status, error));
+    if let (Some(pid), Some(since)) = (status.pid, &status.since) {
+        text.push_str(&format!("banchi {} (pid {pid}), since {}\n", status.version, seconds(since)));
+    }
+    text.push_str(&format!(
+        "policy {} ({}…), generation {}\n{}; {} of kernel memory\ncounted since {}\n",
         status.policy,
         status.policy_hash.get(..12).unwrap_or_default(),
         status.generation,
         attached(status),
         bytes(status.kernel_bytes),
-    );
+        seconds(&status.counts_since),
+    ));
+    if let Some(time) = &status.fell_back_at {
+        text.push_str(&format!(
+            "NOT CONFIRMED in time: the kernel brought this policy back at {}\n",
+            seconds(time)
+        ));
+    }
     if status.bypass {
         text.push_str(&format!(
             "\nBYPASS: everything passes, whatever the policy says ({} packets so far); `banchi bypass --off` ends it\n\n",
@@ -113,6 +157,12 @@ fn human(status: &Status) -> String {
         })
         .collect();
     text.push_str(&table(&["line", "rule", "asked", "answered", "last"], &rows));
+    for conduit in status.conduits.iter().filter(|conduit| conduit.by_former_rules > 0) {
+        text.push_str(&format!(
+            "{} packets in {} were allowed by rules that the policy no longer has\n",
+            conduit.by_former_rules, conduit.name
+        ));
+    }
     let mut rows = Vec::new();
     for conduit in &status.conduits {
         for reason in &conduit.reasons {

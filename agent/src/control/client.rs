@@ -11,6 +11,8 @@ use super::protocol::{Reply, Request};
 
 /// How long an agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long where there is another source of the answer: what is pinned.
+const PATIENCE_TO_READ: Duration = Duration::from_secs(4);
 /// How long it may take to compile, load and prove a large policy.
 const LOADING: Duration = Duration::from_secs(300);
 
@@ -27,6 +29,12 @@ pub enum ClientError {
         /// What connecting said.
         cause: std::io::Error,
     },
+    /// Somebody listens and says nothing.
+    #[error("the agent at {path} does not answer: it hangs, or is very busy")]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The connection broke, or the answer is not one.
     #[error("the agent at {path} did not answer properly: {cause}")]
     Broken {
@@ -38,6 +46,17 @@ pub enum ClientError {
     /// The agent said no.
     #[error("{0}")]
     Refused(String),
+}
+
+impl ClientError {
+    /// Whether no agent works there, as far as can be told. One that may not be asked is none of ours to judge.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::NotRunning { cause, .. } => cause.kind() != std::io::ErrorKind::PermissionDenied,
+            Self::Silent { .. } => true,
+            Self::Broken { .. } | Self::Refused(_) => false,
+        }
+    }
 }
 
 fn connect(socket: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientError> {
@@ -53,17 +72,30 @@ fn broken(socket: &Path, cause: impl std::fmt::Display) -> ClientError {
     ClientError::Broken { path: socket.to_owned(), cause: cause.to_string() }
 }
 
+/// Why nothing could be read.
+fn unread(socket: &Path, error: std::io::Error) -> ClientError {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            ClientError::Silent { path: socket.to_owned() }
+        }
+        _ => broken(socket, error),
+    }
+}
+
 /// Asks once.
 ///
 /// # Errors
 /// Where nobody listens, the answer breaks off, or the agent refuses.
 pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     let mut reader = connect(socket, request)?;
-    let loads = matches!(request, Request::Apply { .. } | Request::Grant { .. });
-    let patience = if loads { LOADING } else { PATIENCE };
+    let patience = match request {
+        Request::Apply { .. } | Request::Grant { .. } | Request::Revoke { .. } => LOADING,
+        Request::Status => PATIENCE_TO_READ,
+        _ => PATIENCE,
+    };
     reader.get_ref().set_read_timeout(Some(patience)).map_err(|e| broken(socket, e))?;
     let mut line = String::new();
-    reader.read_line(&mut line).map_err(|e| broken(socket, e))?;
+    reader.read_line(&mut line).map_err(|e| unread(socket, e))?;
     match serde_json::from_str(&line).map_err(|e| broken(socket, e))? {
         Reply::Error { message } => Err(ClientError::Refused(message)),
         reply => Ok(reply),
@@ -79,8 +111,12 @@ pub fn follow(
     request: &Request,
     mut each: impl FnMut(&str) -> bool,
 ) -> Result<(), ClientError> {
-    for line in connect(socket, request)?.lines() {
-        if !each(&line.map_err(|e| broken(socket, e))?) {
+    let reader = connect(socket, request)?;
+    if !matches!(request, Request::Events { follow: true, .. }) {
+        reader.get_ref().set_read_timeout(Some(PATIENCE_TO_READ)).map_err(|e| broken(socket, e))?;
+    }
+    for line in reader.lines() {
+        if !each(&line.map_err(|e| unread(socket, e))?) {
             break;
         }
     }

@@ -37,6 +37,9 @@ pub enum Request {
         /// Also where enforcing is unsafe.
         #[serde(default)]
         accepts_unsafe: bool,
+        /// It may have no rule.
+        #[serde(default)]
+        allow_empty: bool,
     },
     /// Keeps the policy that waits for it.
     Confirm,

@@ -10,12 +10,20 @@ use crate::grants::{Grant, SeenFlow};
 /// A running policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Version of the agent.
+    /// Version of who says this: the agent, or, where none answers, the verb.
     pub version: String,
-    /// Process id of the agent.
-    pub pid: u32,
-    /// When it was started, RFC 3339.
-    pub since: String,
+    /// Whether an agent answered. Without one all of this was read from what is pinned.
+    pub running: bool,
+    /// Process id of the agent, or null.
+    pub pid: Option<u32>,
+    /// When it was started, RFC 3339, or null.
+    pub since: Option<String>,
+    /// When an agent was last alive, RFC 3339, or null.
+    pub last_seen: Option<String>,
+    /// How long ago that was, in milliseconds.
+    pub last_seen_ms_ago: Option<u64>,
+    /// Since when rules, reasons and reports are counted, over all policies since then, RFC 3339.
+    pub counts_since: String,
     /// The policy file.
     pub policy: String,
     /// SHA-256 of the policy file as it was loaded.
@@ -26,6 +34,9 @@ pub struct Status {
     pub previous: Option<PreviousStatus>,
     /// When the previous policy comes back unless this one is confirmed, RFC 3339, or null.
     pub confirm_until: Option<String>,
+    /// When the kernel brought the previous policy back by itself, RFC 3339; null where it did not, or where an agent
+    /// has followed since.
+    pub fell_back_at: Option<String>,
     /// Whether everything passes, whatever the policy says.
     pub bypass: bool,
     /// Packets that passed for that reason.
@@ -127,6 +138,8 @@ pub struct ConduitStatus {
     pub kept: bool,
     /// Packets that rules allowed.
     pub allowed: u64,
+    /// Those of them that were allowed by rules that the policy no longer has.
+    pub by_former_rules: u64,
     /// Packets that no rule allowed, or that always pass, by reason.
     pub reasons: Vec<ReasonStatus>,
 }

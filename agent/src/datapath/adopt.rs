@@ -48,7 +48,7 @@ impl Datapath {
     ///
     /// # Errors
     /// Where a pin is missing, is of another kind, or holds something else. Nothing is changed then.
-    pub fn adopt(store: &Store, record: &mut Record, image: &Image) -> Result<Self, DatapathError> {
+    pub fn adopt(store: &Store, record: &Record, image: &Image) -> Result<Self, DatapathError> {
         let directory = store.generation(record.id);
         let foreign = |what: &str, found: String| DatapathError::PinnedState {
             what: directory.join(what).display().to_string(),
@@ -80,14 +80,13 @@ impl Datapath {
         let (rules, conduits) = (image.exact_tuples.len() as u32 + 1, image.conduits.len() as u32);
         let rows = image.rules.len() as u32;
         let secret = record.secret;
-        let mut adopted = Self { hold: Hold::Adopted { maps, program }, rules, rows, conduits, secret };
+        let adopted = Self { hold: Hold::Adopted { maps, program }, rules, rows, conduits, secret };
         if let Some(map) = adopted.first_difference(image)? {
             return Err(foreign(map, "other contents than its policy compiles to".to_owned()));
         }
         if adopted.has_other_places(record)? {
             return Err(foreign("INTERFACES", "other interfaces than those of its record".to_owned()));
         }
-        adopted.finish_move(store, record)?;
         Ok(adopted)
     }
 

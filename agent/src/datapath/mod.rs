@@ -13,6 +13,7 @@ mod links;
 mod load;
 mod netdev;
 mod netlink;
+mod peek;
 mod places;
 mod preflight;
 mod prove;
@@ -23,13 +24,14 @@ mod succeed;
 mod testrun;
 
 pub use attach::{XdpMode, program_name};
-pub use counters::{Count, Counters};
+pub use counters::{Count, Counters, settle};
 pub use error::DatapathError;
 pub use ethtool::{Feature, Queues, driver, features, queues};
 pub use generation::{ConduitState, Datapath, keep_conduits};
 pub use links::{Attached, Link, Runs, Watch, link, links};
 pub use load::{Options, object_hash};
 pub use netdev::has_native_xdp;
+pub use peek::{Waiting, waiting};
 pub use preflight::{
     Interface, available, has_bpffs, has_ring_buffer, kernel_lacks, missing_capabilities, preflight, release,
 };

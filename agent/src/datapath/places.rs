@@ -46,7 +46,10 @@ impl Datapath {
     }
 
     /// Makes the table what the record says, where somebody was killed on the way to it.
-    pub(super) fn finish_move(&mut self, store: &Store, record: &mut Record) -> Result<(), DatapathError> {
+    ///
+    /// # Errors
+    /// Where something cannot be written.
+    pub fn finish_move(&mut self, store: &Store, record: &mut Record) -> Result<(), DatapathError> {
         if record.moving.is_empty() {
             return Ok(());
         }

@@ -81,6 +81,31 @@ impl Store {
         self.records.join(format!("generation-{id}.json"))
     }
 
+    fn counts(&self) -> PathBuf {
+        self.records.join("counts.json")
+    }
+
+    /// Counts of generations that are gone; `None` where there are none.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn read_counts(&self) -> Result<Option<String>, DatapathError> {
+        let path = self.counts();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DatapathError::other(format!("read {}", path.display()), e)),
+        }
+    }
+
+    /// Writes the counts of generations that are gone: there are the old ones or the new ones, whoever is killed.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_counts(&self, text: &str) -> Result<(), DatapathError> {
+        replace(&self.counts(), text.as_bytes())
+    }
+
     /// Whether there is a data plane to adopt, whole or in part.
     pub fn exists(&self) -> bool {
         self.pins.join("root").exists() || self.pins.join("links").exists()
@@ -122,18 +147,7 @@ impl Store {
     pub fn write(&self, record: &Record) -> Result<(), DatapathError> {
         let path = self.record(record.id);
         let failed = |e: io::Error| DatapathError::other(format!("write {}", path.display()), e);
-        let text = serde_json::to_vec_pretty(record).map_err(|e| failed(e.into()))?;
-        let draft = path.with_extension("draft");
-        // It has the secret of the conversation table.
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)
-            .map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs::rename(&draft, &path).map_err(failed)
+        replace(&path, &serde_json::to_vec_pretty(record).map_err(|e| failed(e.into()))?)
     }
 
     /// The record of a generation.
@@ -153,6 +167,13 @@ impl Store {
             return Err(foreign(format!("version {}", record.version)));
         }
         Ok(record)
+    }
+
+    /// Whether a policy of this hash is loaded.
+    pub fn knows(&self, policy_hash: &str) -> bool {
+        self.generations()
+            .into_iter()
+            .any(|id| self.read(id).is_ok_and(|known| known.policy_hash == policy_hash))
     }
 
     /// Whether pins are there, but certainly no link: of a start that did not get far.
@@ -201,6 +222,7 @@ impl Store {
         for id in self.generations() {
             let _ = fs::remove_file(self.record(id));
         }
+        let _ = fs::remove_file(self.counts());
         for name in ["links", "generations", "root"] {
             let path = self.pins.join(name);
             match fs::remove_dir_all(&path) {
@@ -213,4 +235,16 @@ impl Store {
         let _ = fs::remove_dir(&self.pins);
         Ok(())
     }
+}
+
+/// Replaces a file so that there is the old one or the new one, and never half of one.
+fn replace(path: &Path, text: &[u8]) -> Result<(), DatapathError> {
+    let failed = |e: io::Error| DatapathError::other(format!("write {}", path.display()), e);
+    let draft = path.with_extension("draft");
+    // A record has the secret of the conversation table.
+    let mut options = fs::OpenOptions::new();
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
+    file.write_all(text).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&draft, path).map_err(failed)
 }

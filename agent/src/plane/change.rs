@@ -26,6 +26,7 @@ impl Plane {
     }
 
     fn apply_now(&mut self, source: &Source, within: Option<Duration>) -> Result<(), DatapathError> {
+        self.retire_others();
         let mut grants = self.active.record.grants.clone();
         grants.retain(|grant| !grant.is_forgotten());
         let (mut new, interfaces) = self.load_next(source, &grants)?;
@@ -36,7 +37,7 @@ impl Plane {
         }
         // Not earlier: until then it may have to come back.
         if let Some(old) = self.previous.take() {
-            self.store.forget(old.record.id);
+            self.retire(&old);
         }
         // What was asked between the first look and the change.
         new.datapath.take_over(&new.image, &self.active.datapath, &self.active.image)?;
@@ -67,7 +68,7 @@ impl Plane {
         let interfaces = preflight(&policy, &image)?;
         self.guard_next(&policy, source)?;
         let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-        let id = self.store.generations().last().copied().unwrap_or(0) + 1;
+        let id = self.next_id();
         let options = Options { generation: id, ..self.options.clone() };
         let mut datapath =
             Datapath::load_heir(&self.active.datapath, &image, &indices, &options, Some(&self.store))?;

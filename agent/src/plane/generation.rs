@@ -9,6 +9,7 @@ use crate::datapath::{Datapath, DatapathError, Interface, Options, Record, Store
 use crate::grants::{Grant, overlay};
 use crate::image::{Image, compile};
 use crate::policy::model::Policy;
+use crate::policy::render::{self, Style};
 use crate::policy::{self};
 
 /// A policy as loaded.
@@ -32,28 +33,50 @@ pub struct Source {
     pub text: String,
     /// Whether it may enforce where that is unsafe.
     pub accepts_unsafe: bool,
+    /// Whether it may have no rule.
+    pub allow_empty: bool,
 }
 
 impl Generation {
     /// Takes up a pinned generation. Its policy comes from its record, and its tables are checked against it.
     pub(super) fn adopt(store: &Store, id: u32) -> Result<Self, DatapathError> {
-        let mut record = store.read(id)?;
-        let (path, text) = (record.policy_path.clone(), record.policy_text.clone());
-        let source = Source { path, text, accepts_unsafe: false };
-        let (policy, image) = read(&source, &record.grants)?;
-        let datapath = Datapath::adopt(store, &mut record, &image)?;
+        let record = store.read(id)?;
+        let (policy, image) = read(&source_of(&record), &record.grants)?;
+        let datapath = Datapath::adopt(store, &record, &image)?;
         Ok(Self { record, policy, image, datapath })
     }
 }
 
+/// The policy of a record. What it may be was said when it was loaded.
+pub(super) fn source_of(record: &Record) -> Source {
+    let (path, text) = (record.policy_path.clone(), record.policy_text.clone());
+    Source { path, text, accepts_unsafe: true, allow_empty: true }
+}
+
+/// The policy of a record as it was written.
+pub(super) fn written_policy(record: &Record) -> Result<Policy, DatapathError> {
+    parse(&source_of(record))
+}
+
+/// The policy of a record with its grants, as it was compiled.
+pub(super) fn policy_of(record: &Record) -> Result<Policy, DatapathError> {
+    let mut policy = written_policy(record)?;
+    overlay(&mut policy, &record.grants);
+    Ok(policy)
+}
+
+fn parse(source: &Source) -> Result<Policy, DatapathError> {
+    let name = source.path.display().to_string();
+    let loaded = policy::load_for(&name, &source.text, source.allow_empty);
+    loaded.policy.ok_or_else(|| {
+        let text = render::render(&name, &source.text, &loaded.diagnostics, Style::Plain);
+        DatapathError::other("read the policy", format!("{name} has errors\n{text}"))
+    })
+}
+
 /// Reads and compiles a policy with grants beside it. Grants that do not fit it are left out.
 pub(super) fn read(source: &Source, grants: &[Grant]) -> Result<(Policy, Image), DatapathError> {
-    let name = source.path.display().to_string();
-    let loaded = policy::load(&name, &source.text);
-    let Some(mut policy) = loaded.policy else {
-        let text = loaded.render(&source.text, policy::render::Style::Plain);
-        return Err(DatapathError::other("read the policy", format!("{name} has errors\n{text}")));
-    };
+    let mut policy = parse(source)?;
     for (id, error) in overlay(&mut policy, grants) {
         log::warn!("grant {id} does not fit this policy, and lets nothing pass: {error}");
     }

@@ -1,8 +1,9 @@
 //! Grants in the data plane: a generation of the same policy with other grants beside it.
 
 use super::change::HANDOVER;
+use super::generation::{source_of, written_policy};
 use super::{Generation, Plane, Source};
-use crate::datapath::DatapathError;
+use crate::datapath::{DatapathError, Store};
 use crate::grants::{Grant, MOST, Wish, next_id, overlay};
 
 impl Plane {
@@ -23,9 +24,8 @@ impl Plane {
         if grants.len() > MOST {
             return Err(failed(format!("there is room for {MOST} grants, those of the last day included")));
         }
-        let source = self.source();
-        let loaded = crate::policy::load(&source.path.display().to_string(), &source.text);
-        let mut policy = loaded.policy.ok_or_else(|| failed("the policy cannot be read".to_owned()))?;
+        let source = source_of(&self.active.record);
+        let mut policy = written_policy(&self.active.record)?;
         if let Some((id, error)) = overlay(&mut policy, &grants).into_iter().find(|(id, _)| *id >= first) {
             let wish =
                 wishes.get((id - first) as usize).map(|wish| format!("{} > {}", wish.client, wish.server));
@@ -61,21 +61,13 @@ impl Plane {
         }
         // What was taken back must not stand before what holds.
         if self.active.record.grants.iter().any(Grant::holds) {
-            let (source, grants) = (self.source(), self.active.record.grants.clone());
+            let (source, grants) = (source_of(&self.active.record), self.active.record.grants.clone());
             self.root.busy()?;
             let replaced = self.replace(&source, &grants);
             self.root.beat()?;
             replaced?;
         }
         Ok(held)
-    }
-
-    /// The policy that decides, as it was read.
-    fn source(&self) -> Source {
-        let record = &self.active.record;
-        let (path, text) = (record.policy_path.clone(), record.policy_text.clone());
-        // Whatever it enforces, it does so already.
-        Source { path, text, accepts_unsafe: true }
     }
 
     /// The same policy with other grants decides from the next packet on.
@@ -88,7 +80,7 @@ impl Plane {
         }
         new.datapath.take_over(&new.image, &self.active.datapath, &self.active.image)?;
         let old = std::mem::replace(&mut self.active, new);
-        self.store.forget(old.record.id);
+        self.retire(&old);
         Ok(())
     }
 
@@ -101,6 +93,12 @@ impl Plane {
 }
 
 impl Generation {
+    /// Finishes what an agent has begun that was killed: an interface that moves, a grant that is taken back.
+    pub(super) fn finish(&mut self, store: &Store) -> Result<(), DatapathError> {
+        self.datapath.finish_move(store, &mut self.record)?;
+        self.end_grants()
+    }
+
     /// Writes the ends of the grants that its record has into its tables, where they stand otherwise.
     pub(super) fn end_grants(&mut self) -> Result<(), DatapathError> {
         for row in &mut self.image.rules {

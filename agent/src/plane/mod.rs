@@ -6,11 +6,16 @@ mod follow;
 mod generation;
 mod grant;
 mod guard;
+mod ledger;
 mod start;
+mod tally;
+mod view;
 
 pub use follow::Change;
 pub use generation::{Generation, Source, hash};
 pub use guard::guard;
+pub use tally::{ConduitName, Tally};
+pub use view::{View, policy_in_use};
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -20,6 +25,7 @@ use banchi_common::abi::{Mode, RootCount, RootWord};
 use crate::datapath::{DatapathError, Interface, Options, Root, Store, XdpMode};
 use crate::events::monotonic;
 use generation::{conduit_name, same_conduit};
+use ledger::Ledger;
 
 /// Everything in the kernel.
 pub struct Plane {
@@ -34,6 +40,8 @@ pub struct Plane {
     mode: XdpMode,
     options: Options,
     said: follow::Said,
+    /// What generations have counted that are gone.
+    ledger: Ledger,
     /// Keeps other agents off the pins.
     lock: Option<OwnedFd>,
 }
@@ -68,6 +76,11 @@ impl Plane {
         Ok(true)
     }
 
+    /// The mode of XDP that was asked for.
+    pub fn mode(&self) -> XdpMode {
+        self.mode
+    }
+
     /// Whether the gateway is an island.
     ///
     /// # Errors
@@ -90,6 +103,14 @@ impl Plane {
     /// Where the kernel refuses the read.
     pub fn deadline(&self) -> Result<Option<u64>, DatapathError> {
         Ok(Some(self.root.word(RootWord::Deadline)?).filter(|deadline| *deadline != 0))
+    }
+
+    /// When an agent was last alive, nanoseconds since boot; `None` where there has been none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn heartbeat(&self) -> Result<Option<u64>, DatapathError> {
+        Ok(Some(self.root.word(RootWord::Heartbeat)?).filter(|beat| *beat != 0))
     }
 
     /// How often the root program did something by itself.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use banchi_common::abi::{RootWord, SLOT_ACTIVE, SLOT_PREVIOUS};
 
 use super::generation::{named, read, record};
+use super::ledger::Ledger;
 use super::{Generation, Plane, Source, Start, follow, guard, hash, now_ns};
 use crate::datapath::{
     Datapath, DatapathError, Interface, Options, Root, Store, XdpMode, object_hash, preflight,
@@ -24,6 +25,10 @@ impl Plane {
         grace: Option<Duration>,
         options: Options,
     ) -> Result<(Self, Start), DatapathError> {
+        let mut source = source.clone();
+        // What decides already needs no word for it again: a restart must not fail for that.
+        source.allow_empty |= store.knows(&hash(&source.text));
+        let source = &source;
         let (policy, image) = read(source, &[])?;
         let interfaces = preflight(&policy, &image)?;
         if !store.exists() || store.is_unfinished() {
@@ -99,8 +104,10 @@ impl Plane {
         let active = Generation { record, policy, image, datapath };
         root.activate((&active.datapath, 1), None, None)?;
         let said = follow::Said::default();
+        let ledger = Ledger::begin(&store)?;
+        let previous = None;
         let mut plane =
-            Self { store, root, active, previous: None, interfaces, mode, options, said, lock: None };
+            Self { store, root, active, previous, interfaces, mode, options, said, ledger, lock: None };
         plane.root.beat()?;
         plane.attach()?;
         Ok(plane)
@@ -122,7 +129,7 @@ impl Plane {
             expected: "one".to_owned(),
         };
         let mut active_id = root.generation_in(SLOT_ACTIVE)?.ok_or_else(lost)?;
-        let mut previous_id = root.generation_in(SLOT_PREVIOUS)?.filter(|id| *id != active_id);
+        let previous_id = root.generation_in(SLOT_PREVIOUS)?.filter(|id| *id != active_id);
         let mut active = Generation::adopt(&store, active_id)?;
         let mut previous = previous_id.map(|id| Generation::adopt(&store, id)).transpose()?;
         // The kernel has fallen back while nobody was there: what decides now is the previous one.
@@ -135,7 +142,6 @@ impl Plane {
             let back = before.record.id;
             log::warn!("generation {active_id} was not confirmed in time: generation {back} is back");
             previous = Some(std::mem::replace(&mut active, before));
-            previous_id = Some(active_id);
             active_id = back;
         }
         if previous.is_none() {
@@ -143,23 +149,20 @@ impl Plane {
             root.set(RootWord::Deadline, 0)?;
         }
         root.set(RootWord::Active, u64::from(active_id))?;
-        for id in store.generations() {
-            if id != active_id && Some(id) != previous_id {
-                // Of an agent that was killed before its generation was activated.
-                store.forget(id);
-            }
-        }
         let known = |(name, index): &(String, u32)| {
             let (name, driver) = (name.clone(), "unknown".to_owned());
             Interface { name, index: *index, driver }
         };
         let interfaces = active.record.interfaces.iter().map(known).collect();
-        // Of an agent that was killed while it took a grant back.
         for generation in std::iter::once(&mut active).chain(&mut previous) {
-            generation.end_grants()?;
+            generation.finish(&store)?;
         }
         let said = follow::Said::default();
-        let mut plane = Self { store, root, active, previous, interfaces, mode, options, said, lock: None };
+        let ledger = Ledger::read(&store);
+        let mut plane =
+            Self { store, root, active, previous, interfaces, mode, options, said, ledger, lock: None };
+        // Of an agent that was killed before it activated them, or before it took their counters in.
+        plane.retire_others();
         plane.root.beat()?;
         Ok(plane)
     }

@@ -79,13 +79,29 @@ pub fn parse_time(text: &str) -> Result<std::time::Duration, String> {
         .map_err(|refusal| format!("{}: {}", refusal.message, refusal.help))
 }
 
-/// Loads the policy `text`; `name` is the file's name, for messages.
+/// Loads the policy `text`; `name` is the file's name, for messages. It has to allow something.
 pub fn load(name: &str, text: &str) -> Loaded {
+    let allows = |policy: &model::Policy| {
+        !policy.rules.is_empty() || policy.conduits.iter().any(|conduit| !conduit.ethertypes.is_empty())
+    };
+    load_where(name, text, allows)
+}
+
+/// The same for a policy that is to decide: without a rule nothing that has an address passes, so that somebody has to
+/// say that it is meant.
+pub fn load_for(name: &str, text: &str, allow_empty: bool) -> Loaded {
+    load_where(name, text, |policy| allow_empty || !policy.rules.is_empty())
+}
+
+fn load_where(name: &str, text: &str, is_enough: impl Fn(&model::Policy) -> bool) -> Loaded {
     let source = Source::new(text);
     let mut diagnostics = Diagnostics::default();
     let policy = match parse::parse(&source) {
         Ok(root) => syntax::Policy::from_node(&root, &mut diagnostics).map(|file| {
             let resolved = resolve::resolve(&file, &source, &mut diagnostics);
+            if !diagnostics.has_errors() && !is_enough(&resolved.policy) {
+                diagnostics.push(no_rule(file.conduits.span));
+            }
             validate::validate(&resolved, &mut diagnostics);
             resolved.policy
         }),
@@ -96,4 +112,11 @@ pub fn load(name: &str, text: &str) -> Loaded {
     };
     let policy = policy.filter(|_| !diagnostics.has_errors());
     Loaded { name: name.to_owned(), policy, diagnostics: diagnostics.finish(&source) }
+}
+
+fn no_rule(conduits: source::Span) -> Diagnostic {
+    Diagnostic::new(&codes::EMPTY_POLICY, "the policy has no rule").label(conduits, "").help(
+        "add at least one rule: `allow: [{ client: .., server: .., service: .. }]`; where nothing is meant to be \
+         allowed, `banchi run` and `banchi apply` take it with --allow-empty",
+    )
 }

@@ -56,16 +56,6 @@ pub(crate) fn resolve(file: &syntax::Policy, source: &Source<'_>, diagnostics: &
     resolver.gateway(file.gateway.as_ref());
     resolver.services(file.services.as_ref().map_or(&[], |services| &services.value.0));
     resolver.conduits(&file.conduits.value.0);
-    let is_empty = |conduit: &syntax::Conduit| conduit.rules().is_empty() && conduit.ethertypes.is_none();
-    if file.conduits.value.0.iter().all(|conduit| is_empty(&conduit.value))
-        && !resolver.diagnostics.has_errors()
-    {
-        resolver.diagnostics.push(
-            Diagnostic::new(&codes::EMPTY_POLICY, "the policy has no rule")
-                .label(file.conduits.span, "")
-                .help("add at least one rule: `allow: [{ client: .., server: .., service: .. }]`"),
-        );
-    }
     Resolved { policy: resolver.policy, sites: resolver.sites }
 }
 
