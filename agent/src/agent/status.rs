@@ -1,5 +1,7 @@
 //! What `banchi status` shows, read from the data plane.
 
+use std::sync::atomic::Ordering;
+
 use banchi_common::abi::RootCount;
 
 use super::{Agent, ELSEWHERE};
@@ -78,7 +80,9 @@ impl Agent {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            since: self.since.to_string(),
+            since: self.since.clone(),
+            events_unwritten: self.events_unwritten.load(Ordering::Relaxed),
+            audit_unwritten: self.audit.unwritten(),
             generation: self.plane.active.record.id,
             previous: self.plane.previous.as_ref().map(|previous| PreviousStatus {
                 generation: previous.record.id,

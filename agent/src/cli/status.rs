@@ -51,6 +51,15 @@ fn human(status: &Status) -> String {
             status.bypassed
         ));
     }
+    for (count, what) in
+        [(status.events_unwritten, "events"), (status.audit_unwritten, "entries of the audit log")]
+    {
+        if count > 0 {
+            text.push_str(&format!(
+                "{count} {what} could not be written to their file, see the agent's log\n"
+            ));
+        }
+    }
     if let Some(until) = &status.confirm_until {
         text.push_str(&format!("not confirmed: the policy before comes back at {}\n", seconds(until)));
     }

@@ -38,15 +38,33 @@ pub enum ClientError {
     /// The agent said no.
     #[error("{0}")]
     Refused(String),
+    /// Whoever asks may not: what the agent, or the kernel, said.
+    #[error("{0}")]
+    Forbidden(String),
 }
 
 fn connect(socket: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientError> {
-    let mut stream = UnixStream::connect(socket)
-        .map_err(|cause| ClientError::NotRunning { path: socket.to_owned(), cause })?;
+    let mut stream = UnixStream::connect(socket).map_err(|cause| not_connected(socket, cause))?;
     let mut line = serde_json::to_vec(request).map_err(|e| broken(socket, e))?;
     line.push(b'\n');
-    stream.write_all(&line).map_err(|e| broken(socket, e))?;
+    // An agent that has read enough to say no says so, and reads no further.
+    if let Err(error) = stream.write_all(&line)
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(broken(socket, error));
+    }
     Ok(BufReader::new(stream))
+}
+
+fn not_connected(socket: &Path, cause: std::io::Error) -> ClientError {
+    if cause.kind() != std::io::ErrorKind::PermissionDenied {
+        return ClientError::NotRunning { path: socket.to_owned(), cause };
+    }
+    let (uid, path) = (rustix::process::geteuid().as_raw(), socket.display());
+    ClientError::Forbidden(format!(
+        "uid {uid} may not connect to {path}: an agent takes root and its own user only, unless it was started with \
+         --readers GROUP or --operators GROUP"
+    ))
 }
 
 fn broken(socket: &Path, cause: impl std::fmt::Display) -> ClientError {
@@ -65,6 +83,7 @@ pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     reader.read_line(&mut line).map_err(|e| broken(socket, e))?;
     match serde_json::from_str(&line).map_err(|e| broken(socket, e))? {
         Reply::Error { message } => Err(ClientError::Refused(message)),
+        Reply::Refused { message } => Err(ClientError::Forbidden(message)),
         reply => Ok(reply),
     }
 }
@@ -79,7 +98,12 @@ pub fn follow(
     mut each: impl FnMut(&str) -> bool,
 ) -> Result<(), ClientError> {
     for line in connect(socket, request)?.lines() {
-        if !each(&line.map_err(|e| broken(socket, e))?) {
+        let line = line.map_err(|e| broken(socket, e))?;
+        // Events are no replies; that nobody may see them is one.
+        if let Ok(Reply::Refused { message }) = serde_json::from_str(&line) {
+            return Err(ClientError::Forbidden(message));
+        }
+        if !each(&line) {
             break;
         }
     }

@@ -76,6 +76,11 @@ pub enum Reply {
         /// SHA-256 of the policy.
         policy_hash: String,
     },
+    /// Whoever asks may not.
+    Refused {
+        /// Who asked, which role it takes, and who has it.
+        message: String,
+    },
     /// It was not done.
     Error {
         /// Why.

@@ -21,7 +21,7 @@ pub use counters::{Count, Counters};
 pub use error::DatapathError;
 pub use generation::Datapath;
 pub use load::{Options, object_hash};
-pub use preflight::{Interface, preflight};
+pub use preflight::{Interface, missing_capabilities, preflight};
 pub use root::Root;
 pub use store::{Record, Store};
 pub use testrun::Outcome;

@@ -43,6 +43,11 @@ pub fn preflight(policy: &Policy, image: &Image) -> Result<Vec<Interface>, Datap
 }
 
 fn capabilities() -> Result<(), DatapathError> {
+    missing_capabilities().map_or(Ok(()), |missing| Err(DatapathError::NoPrivilege { missing }))
+}
+
+/// Names of the capabilities that this process lacks, if it lacks any.
+pub fn missing_capabilities() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status
         .lines()
@@ -55,10 +60,7 @@ fn capabilities() -> Result<(), DatapathError> {
         .filter(|(number, _)| !(has(*number) || has(SYS_ADMIN) && *number != 12))
         .map(|(_, name)| *name)
         .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(DatapathError::NoPrivilege { missing: missing.join(", ") })
+    (!missing.is_empty()).then(|| missing.join(", "))
 }
 
 fn kernel() -> Result<(), DatapathError> {

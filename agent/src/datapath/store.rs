@@ -122,8 +122,12 @@ impl Store {
             .mode(0o600)
             .open(&draft)
             .map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs::rename(&draft, &path).map_err(failed)
+        let written = file.write_all(&text).and_then(|()| file.sync_all());
+        written.and_then(|()| fs::rename(&draft, &path)).map_err(|error| {
+            // A full disk needs what the draft takes.
+            let _ = fs::remove_file(&draft);
+            failed(error)
+        })
     }
 
     /// The record of a generation.

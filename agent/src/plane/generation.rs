@@ -70,7 +70,7 @@ pub(super) fn record(
         secret: datapath.secret(),
         suppress_ms: options.suppress_ms,
         object: object_hash(),
-        loaded: jiff::Timestamp::now().to_string(),
+        loaded: crate::events::time_of_day(),
     }
 }
 

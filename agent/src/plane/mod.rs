@@ -2,9 +2,11 @@
 //! that hands packets to them. All of it is pinned, and outlives the agent.
 
 mod change;
+mod deciding;
 mod generation;
 mod start;
 
+pub use deciding::deciding_policy;
 pub use generation::{Generation, Source, hash};
 
 use std::os::fd::OwnedFd;
