@@ -6,8 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod deadline;
+mod disk;
+mod ends;
 mod kill;
 mod pinned;
+mod rootless;
 mod swap;
 mod traffic;
 

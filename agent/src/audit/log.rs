@@ -23,7 +23,7 @@ const LONGEST: usize = 64 << 10;
 pub struct Log {
     path: PathBuf,
     open: Option<File>,
-    /// Of the last line that this process wrote or found: where the chain goes on in a new file.
+    /// SHA-256 of the last line of the file before: where the chain goes on in a new one.
     last: Option<String>,
     /// Lines that could not be written.
     unwritten: u64,
@@ -75,7 +75,12 @@ impl Log {
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         let mut file = match self.open.take() {
             Some(file) if is_at(&file, &self.path) => file,
-            _ => open(&self.path)?,
+            Some(old) => {
+                // Others may have written to it since.
+                self.last = last_line(&old)?.0.map(|line| hash(&line)).or_else(|| self.last.take());
+                open(&self.path)?
+            }
+            None => open(&self.path)?,
         };
         lock(&file);
         let done = self.write_to(&mut file, entry);
@@ -91,9 +96,7 @@ impl Log {
         // What a full disk or a power cut left of a line gets its end first.
         let end = if ended { "" } else { "\n" };
         file.write_all(format!("{end}{line}\n").as_bytes())?;
-        file.sync_data()?;
-        self.last = Some(hash(&line));
-        Ok(())
+        file.sync_data()
     }
 }
 

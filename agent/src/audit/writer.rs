@@ -78,17 +78,16 @@ impl Audit {
     }
 
     /// Records that somebody was refused, unless there were too many of these in the last minute.
-    pub fn refuse(&self, entry: Entry) {
+    pub fn refuse(&self, entry: Entry) -> Option<Written> {
         let mut minute = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if minute.began.elapsed() > Duration::from_secs(60) {
             *minute = Minute { began: Instant::now(), recorded: 0 };
         }
         minute.recorded += 1;
-        if minute.recorded <= REFUSALS {
-            self.record(entry);
-        } else if minute.recorded == REFUSALS + 1 {
+        if minute.recorded == REFUSALS + 1 {
             log::warn!("audit: more than {REFUSALS} refusals in a minute; the others of it are not recorded");
         }
+        (minute.recorded <= REFUSALS).then(|| self.record(entry))
     }
 
     /// Has the thread find out whether the file was renamed, and go on in a new one then.

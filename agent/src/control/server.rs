@@ -169,13 +169,13 @@ async fn answer(
         // Too long for a reader, and so something that changes.
         Err(_) if line.len() as u64 == longest && role != Some(Role::Operator) => {
             let entry = Entry::of(Who::at(&peer), "unknown", serde_json::Map::new());
-            refuse(&desk, &peer, entry, "do that", Role::Operator)
+            refuse(&desk, &peer, entry, "do that", Role::Operator).await
         }
         Err(error) => Reply::Error { message: format!("not a request: {error}") },
         Ok(request) if role < Some(request.role()) => {
             let entry = Entry::asked(Who::at(&peer), &request);
             let verb = entry.verb.clone();
-            refuse(&desk, &peer, entry, &verb, request.role())
+            refuse(&desk, &peer, entry, &verb, request.role()).await
         }
         Ok(Request::Events { last, follow }) => {
             send_events(&mut write, &desk.events, last, follow).await;
@@ -205,9 +205,11 @@ async fn answer(
 }
 
 /// Records who was refused what, and says so.
-fn refuse(desk: &Desk, peer: &Peer, entry: Entry, verb: &str, needed: Role) -> Reply {
+async fn refuse(desk: &Desk, peer: &Peer, entry: Entry, verb: &str, needed: Role) -> Reply {
     let message = desk.access.refusal(peer, verb, needed);
-    desk.audit.refuse(entry.not_done(Outcome::Refused, &message));
+    if let Some(written) = desk.audit.refuse(entry.not_done(Outcome::Refused, &message)) {
+        written.wait().await;
+    }
     Reply::Refused { message }
 }
 
