@@ -102,7 +102,7 @@ fn wind_up(agent: Agent<'_>) -> Result<(u64, u64)> {
 
 #[test]
 fn rotation_under_load_loses_no_line() -> Result<()> {
-    const ROTATIONS: usize = 60;
+    const ROTATIONS: usize = 200;
     let (lab, _, _) = lab()?;
     let file = lab.directory().join("events.jsonl");
     let arguments = ["--events", file.to_str().unwrap(), "--suppress", "0", "--rate", "0"];
