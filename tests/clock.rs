@@ -94,7 +94,7 @@ fn an_hour_forth_and_back_changes_nothing() -> Result<()> {
     let mut late = answer(&plane, 502)?;
     while late.reason != Reason::UnsolicitedReply {
         ensure!(asked.elapsed() < 2 * WINDOW, "the window does not close");
-        step(if asked.elapsed().as_millis() % 2 == 0 { HOUR } else { -HOUR })?;
+        step(if asked.elapsed().as_millis().is_multiple_of(2) { HOUR } else { -HOUR })?;
         late = answer(&plane, 502)?;
     }
     let closed = asked.elapsed();

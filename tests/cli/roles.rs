@@ -31,7 +31,7 @@ fn start<'lab>(lab: &'lab Lab, more: &[&str]) -> Result<Agent<'lab>> {
 }
 
 fn refused(output: &Output, words: &[&str]) -> Result<()> {
-    ensure!(output.status.code() == Some(21), "{output}");
+    ensure!(output.status.code() == Some(22), "{output}");
     for word in words {
         ensure!(output.stderr.contains(word), "nothing of {word:?}: {output}");
     }

@@ -34,7 +34,7 @@ use crate::policy::{self, render::Style};
 /// 10 no privilege; 11 no such interface; 12 the kernel lacks something; 13 the driver refuses native XDP;
 /// 14 another XDP program is attached; 15 no BPF file system; 16 another banchi runs; 17 the verifier refused
 /// the program; 18 what is pinned cannot be used; 19 the loaded program is not proven; 20 no banchi runs;
-/// 21 whoever asks may not.
+/// 22 whoever asks may not.
 #[derive(Debug, Parser)]
 #[command(name = "banchi", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -160,7 +160,7 @@ fn changed(reply: &Reply) -> String {
 fn no_answer(error: &ClientError) -> ExitCode {
     let code = match error {
         ClientError::NotRunning { .. } => 20,
-        ClientError::Forbidden(_) => 21,
+        ClientError::Forbidden(_) => 22,
         ClientError::Broken { .. } | ClientError::Refused(_) => 1,
     };
     fail(code, error)

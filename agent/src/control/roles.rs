@@ -55,13 +55,15 @@ struct Group {
 }
 
 impl Access {
-    /// Groups by name or number.
+    /// Groups by name or number; an empty name, as of a variable that was left empty, is none.
     ///
     /// # Errors
     /// Where this machine has no such group.
     pub fn new(readers: &[String], operators: &[String]) -> Result<Self, String> {
         let group = |name: &String| Ok(Group { name: name.clone(), id: group_id(name)? });
-        let groups = |names: &[String]| names.iter().map(group).collect::<Result<Vec<_>, String>>();
+        let groups = |names: &[String]| {
+            names.iter().filter(|name| !name.is_empty()).map(group).collect::<Result<Vec<_>, String>>()
+        };
         let own = rustix::process::geteuid().as_raw();
         Ok(Self { own, readers: groups(readers)?, operators: groups(operators)? })
     }
