@@ -9,11 +9,13 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
-/// Batches that wait for the disk: up to some 64 MB, at a flood.
-const WAITING: usize = 128;
+/// Batches that wait for the disk. While it is busy, lines gather in the next one.
+const WAITING: usize = 4;
+/// Bytes that gather before lines are given up: a disk that is this far behind hangs.
+const GATHERED: usize = 16 << 20;
 /// How long the end of the agent waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -67,13 +69,16 @@ impl LineFile {
     /// Hands the lines over. Without lines this finds out whether the file was renamed.
     pub(super) fn flush(&mut self) {
         let batch = std::mem::take(&mut self.batch);
-        let lines = batch.lines;
-        if self.sender.try_send(batch).is_err() && lines > 0 {
-            let before = self.unwritten.fetch_add(lines, Ordering::Relaxed);
-            if before == 0 {
-                log::error!("the disk of the events does not answer: lines are lost");
-            }
+        let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = self.sender.try_send(batch)
+        else {
+            return;
+        };
+        if batch.text.len() < GATHERED {
+            self.batch = batch;
+            return;
         }
+        self.unwritten.fetch_add(batch.lines, Ordering::Relaxed);
+        log::error!("the disk of the events does not answer: {} lines are lost", batch.lines);
     }
 
     /// Lines that are in no file.
@@ -83,9 +88,15 @@ impl LineFile {
 
     /// Writes what is left, unless the disk takes too long.
     pub(super) fn end(mut self) {
+        let until = Instant::now() + PATIENCE;
         self.flush();
+        while self.batch.lines > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+            self.flush();
+        }
         drop(self.sender);
-        if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        let left = until.saturating_duration_since(Instant::now());
+        if self.batch.lines > 0 || self.ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
             log::error!("the disk of the events does not answer: the last lines are lost");
         }
     }
