@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::lab::{DEADLINE, Lab, Output, Process};
+pub use crate::user::User;
 
 /// How long the agent may take to load the policy and its programs: the verifier takes seconds where nothing else
 /// is slow.
@@ -87,10 +88,21 @@ impl<'lab> Agent<'lab> {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(lab: &'lab Lab, policy: &str, arguments: &[&str]) -> Result<Self> {
+        Self::start_by(lab, Command::new(binary()?), policy, arguments)
+    }
+
+    /// The same by another user than root.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_as(lab: &'lab Lab, user: &User, policy: &str, arguments: &[&str]) -> Result<Self> {
+        Self::start_by(lab, user.command(lab)?, policy, arguments)
+    }
+
+    fn start_by(lab: &'lab Lab, mut command: Command, policy: &str, arguments: &[&str]) -> Result<Self> {
         let file = lab.directory().join("policy.yaml");
         std::fs::write(&file, policy)?;
         let socket = socket(lab);
-        let mut command = Command::new(binary()?);
         command.arg("run").arg("--policy").arg(&file).arg("--socket").arg(&socket).args(arguments);
         command.env("BANCHI_PINS", lab.pins());
         // Tests want what holds after the start, unless they are about the start.

@@ -30,5 +30,6 @@ pub mod protocols;
 pub mod scenarios;
 pub mod stage;
 pub mod traffic;
+mod user;
 
 pub use endpoint::Endpoint;

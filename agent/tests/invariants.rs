@@ -19,6 +19,7 @@ const UNSAFE: &[(&str, usize)] = &[
     ("agent/src/agent/links.rs", 1),
     ("agent/src/datapath/ethtool.rs", 2),
     ("agent/src/datapath/counters.rs", 1),
+    ("agent/src/control/peer.rs", 1),
     ("agent/src/datapath/load.rs", 1),
     ("agent/src/datapath/peek.rs", 4),
     ("agent/src/events/reader.rs", 1),
@@ -207,6 +208,26 @@ fn there_is_one_decision() {
         .filter(|file| code(file).iter().any(|(_, line)| line.contains(" judge(")))
         .collect();
     assert_eq!(callers, ["agent/src/datapath/prove.rs", "agent/src/explain/mod.rs", "ebpf/src/main.rs"]);
+}
+
+#[test]
+fn the_time_of_day_is_for_people_only() {
+    let mut rest = except(files("agent/src", "rs"), &["agent/src/events/mod.rs"]);
+    rest.extend(files("common/src", "rs"));
+    rest.extend(files("ebpf/src", "rs"));
+    let words = [
+        "Timestamp::now",
+        "Zoned::now",
+        "SystemTime",
+        "ClockId::Realtime",
+        "CLOCK_REALTIME",
+        "gettimeofday",
+        "ktime_get_tai",
+        "ktime_get_real",
+    ];
+    forbid(&rest, &words, "a clock that somebody may set decides nothing");
+    let readers = code("agent/src/events/mod.rs").iter().filter(|(_, line)| line.contains("::now()")).count();
+    assert_eq!(readers, 2, "`time_of_day` and `Clock::now`");
 }
 
 #[test]

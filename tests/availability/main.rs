@@ -8,6 +8,8 @@
 mod absent;
 mod counts;
 mod deadline;
+mod disk;
+mod ends;
 mod grants;
 mod interfaces;
 mod island;
@@ -15,6 +17,7 @@ mod kill;
 mod loss;
 mod pinned;
 mod probe;
+mod rootless;
 mod swap;
 mod traffic;
 

@@ -1,12 +1,14 @@
 //! The command line: what every verb prints, every way in which it refuses, and that it leaves nothing behind.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
+mod audit;
 mod debug;
 mod diff;
 mod doctor;
 mod lifecycle;
 mod other;
 mod refusals;
+mod roles;
 mod verbs;
 
 use std::path::Path;

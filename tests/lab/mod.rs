@@ -12,6 +12,7 @@
 //! A [`Lab`] removes all it made when it is dropped. What a killed process leaves behind is removed by the next
 //! lab on the machine.
 
+mod mount;
 mod namespace;
 mod process;
 mod raw;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+pub use mount::Mount;
 pub use namespace::Namespace;
 pub use process::{Output, Process};
 pub use raw::RawSocket;

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::mount::unmount;
 use super::namespace::DIRECTORY;
 
 /// What the names of lab number `count` of process `pid` begin with.
@@ -80,13 +81,15 @@ pub(crate) fn abandoned() -> Result<()> {
     fs::create_dir_all(DIRECTORY).with_context(|| format!("creating {DIRECTORY}"))
 }
 
-/// Removes the lab with this prefix: its processes, namespaces (the interfaces go with them), files and pins.
+/// Removes the lab with this prefix: its processes, namespaces (the interfaces go with them), mounts, files
+/// and pins.
 pub(crate) fn remove(prefix: &str) {
     let namespaces: Vec<_> = entries(Path::new(DIRECTORY)).filter(|n| n.starts_with(prefix)).collect();
     kill_inside(&namespaces);
     for name in &namespaces {
         let _ = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
     }
+    unmount(&directory(prefix));
     let _ = fs::remove_dir_all(directory(prefix));
     let _ = fs::remove_dir_all(pins(prefix));
 }

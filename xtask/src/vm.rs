@@ -15,8 +15,8 @@ use crate::{artifacts, build, paths, setup, step, test::Report};
 
 /// The kernels of Debian 12 and 13.
 const RELEASES: &[&str] = &["6.1", "6.12"];
-/// Tests that need nothing but `BPF_PROG_TEST_RUN` and no file.
-const TESTS: &[&str] = &["load"];
+/// Tests that need no file and no namespace; `clock` sets the clock of its machine.
+const TESTS: &[&str] = &["load", "clock"];
 
 /// Boot other kernels under qemu and run the tests of the data plane there
 #[derive(clap::Args)]

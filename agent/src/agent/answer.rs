@@ -8,7 +8,8 @@ use crate::datapath::DatapathError;
 use crate::plane::Source;
 
 impl Agent {
-    pub(super) fn answer(&mut self, request: Request) -> Reply {
+    /// `by` is who asks, for people.
+    pub(super) fn answer(&mut self, request: Request, by: &str) -> Reply {
         let result = match request {
             Request::Status => self.status().map(|status| Reply::Status(Box::new(status))),
             Request::Mode { mode, target, accepts_unsafe } => self.set_mode(mode, &target, accepts_unsafe),
@@ -18,7 +19,7 @@ impl Agent {
             }
             Request::Confirm => self.plane.confirm().map(|()| self.changed("confirmed")),
             Request::Rollback => self.plane.rollback().map(|()| self.changed("rolled back")),
-            Request::Grant { wishes } => self.grant(&wishes, ""),
+            Request::Grant { wishes } => self.grant(&wishes, by),
             Request::Revoke { ids } => self.revoke(ids),
             Request::Grants => self.grants(&|_| true),
             // The server answers these itself.

@@ -2,6 +2,8 @@
 
 mod answer;
 mod grants;
+mod handle;
+mod lines;
 mod links;
 mod sink;
 mod status;
@@ -9,8 +11,9 @@ mod status;
 pub use status::status_of;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use banchi_common::abi::Event;
@@ -18,11 +21,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::control::{History, Question, Server, bind};
+use crate::audit::Audit;
+use crate::control::{Access, Desk, History, Question, Server, bind};
 use crate::datapath::{DatapathError, Options, XdpMode};
-use crate::events::{Clock, Names, Reader, monotonic};
+use crate::events::{Clock, Names, Reader, monotonic, time_of_day};
 use crate::grants::Seen;
-use crate::plane::{Plane, Source, Start, store_of};
+use crate::plane::{Plane, Source, Start, deciding_policy, store_of};
+pub use lines::LineFile;
 use sink::Sink;
 
 /// Name of what belongs to no conduit.
@@ -35,6 +40,10 @@ pub struct Settings {
     pub source: Source,
     /// Where to listen. Records of generations stand beside it.
     pub socket: PathBuf,
+    /// Who may ask there for what.
+    pub access: Access,
+    /// Where changes are recorded.
+    pub audit: PathBuf,
     /// Where to pin.
     pub pins: PathBuf,
     /// Where in the kernel to run.
@@ -53,8 +62,10 @@ pub struct Agent {
     names: BTreeMap<u32, Names>,
     /// What grants let through.
     seen: Seen,
-    since: jiff::Timestamp,
-    events: Option<File>,
+    since: String,
+    events: Option<LineFile>,
+    events_unwritten: Arc<AtomicU64>,
+    audit: Audit,
 }
 
 impl Agent {
@@ -64,8 +75,10 @@ impl Agent {
     /// Whatever is not as it must be. A data plane that was there goes on as before; one that was not is not there.
     pub fn start(settings: Settings) -> Result<Self, DatapathError> {
         // First of all: two agents for one data plane must not be.
-        let server = bind(&settings.socket)?;
+        let server = bind(&settings.socket, settings.access.is_shared())?;
+        let audit = Audit::start(&settings.audit).map_err(|e| DatapathError::other("start a thread", e))?;
         let store = store_of(&settings.pins, &settings.socket);
+        let before = deciding_policy(&store);
         let (mode, options) = (settings.xdp_mode, settings.options.clone());
         let (plane, start) = Plane::start(store, &settings.source, mode, settings.grace, options)?;
         match start {
@@ -81,23 +94,26 @@ impl Agent {
                 "ISLAND: nothing passes but the survival set and what was kept; `banchi island --off` ends it"
             );
         }
-        let since = jiff::Timestamp::now();
         let mut agent = Self {
             settings,
             plane,
             server,
             names: BTreeMap::new(),
             seen: Seen::default(),
-            since,
+            since: time_of_day(),
             events: None,
+            events_unwritten: Arc::default(),
+            audit,
         };
         agent.name();
         agent.greet();
+        agent.record_start(start, before);
         Ok(agent)
     }
 
     /// Also writes every event to this file.
-    pub fn record(&mut self, events: File) {
+    pub fn record(&mut self, events: LineFile) {
+        self.events_unwritten = events.unwritten();
         self.events = Some(events);
     }
 
@@ -126,6 +142,7 @@ impl Agent {
         let handler = |kind| signal(kind).map_err(|e| DatapathError::other("handle signals", e));
         let mut interrupt = handler(SignalKind::interrupt())?;
         let mut terminate = handler(SignalKind::terminate())?;
+        let mut hang_up = handler(SignalKind::hangup())?;
 
         let history = History::default();
         let mut sink = Sink::new(self.events.take(), history.clone());
@@ -134,8 +151,9 @@ impl Agent {
         let watch = links::watch()?;
         let mut tick = tokio::time::interval(Duration::from_millis(if log.is_some() { 50 } else { 1_000 }));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (access, audit) = (self.settings.access.clone(), self.audit.clone());
         self.server
-            .serve(questions, history)
+            .serve(Desk { questions, events: history, access, audit })
             .map_err(|e| DatapathError::other("watch the control socket", e))?;
         // What whoever started the agent waits for: it stands whatever the log's level is.
         eprintln!(
@@ -149,25 +167,26 @@ impl Agent {
                 biased;
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
-                Some((request, answer)) = asked.recv() => {
-                    // A client that hung up does not want its answer.
-                    let _ = answer.send(self.answer(request));
-                }
+                Some(question) = asked.recv() => self.handle(question),
+                _ = hang_up.recv() => self.look(&mut sink),
                 // Before the events: a flood of them must not keep the clock and the counts of repeats waiting.
                 _ = tick.tick() => {
                     clock = Clock::now();
                     if let Some(log) = &mut log {
                         log.flush();
                     }
+                    let before = self.policy_hash();
                     match self.plane.tick() {
                         Ok(true) => {
                             log::error!("the policy was not confirmed in time: the one before it is back");
+                            self.record_own("fall-back", Some("not confirmed in time"), before);
                         }
                         Ok(false) => {}
                         Err(error) => log::error!("{error}"),
                     }
                     self.follow();
                     self.sweep(&mut sink, &clock);
+                    self.look(&mut sink);
                 }
                 // Not with the next tick: until it is attached, everything from a new interface passes.
                 () = links::changed(&watch) => self.follow(),
@@ -181,9 +200,16 @@ impl Agent {
                 }
             }
         }
-        sink.flush();
+        sink.end();
         log::info!("stopping: the data plane goes on; `banchi detach` takes it off");
+        self.record_own("stop", None, self.policy_hash()).wait().await;
         Ok(())
+    }
+
+    /// Finds out whether files were renamed.
+    fn look(&self, sink: &mut Sink) {
+        sink.flush();
+        self.audit.look();
     }
 
     /// Reports counts of flows that went quiet.

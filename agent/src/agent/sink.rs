@@ -1,23 +1,20 @@
 //! Where events go.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-
 use banchi_common::abi::Event;
 
+use super::lines::LineFile;
 use crate::control::History;
 use crate::events::{Clock, Names, Report};
 
-/// Where events go. A file that cannot be written costs its own lines only, and is said once.
+/// Where events go: to whoever follows them, and to a file where there is one.
 pub(super) struct Sink {
-    file: Option<BufWriter<File>>,
-    broken: bool,
+    file: Option<LineFile>,
     history: History,
 }
 
 impl Sink {
-    pub(super) fn new(file: Option<File>, history: History) -> Self {
-        Self { file: file.map(BufWriter::new), broken: false, history }
+    pub(super) fn new(file: Option<LineFile>, history: History) -> Self {
+        Self { file, history }
     }
 
     pub(super) fn report(&mut self, event: &Event, names: &Names, clock: &Clock) -> Option<Report> {
@@ -27,28 +24,22 @@ impl Sink {
         };
         let line = report.json().ok()?;
         if let Some(file) = &mut self.file {
-            let written = file.write_all(line.as_bytes()).and_then(|()| file.write_all(b"\n"));
-            self.note(written);
+            file.push(&line);
         }
         self.history.publish(line);
         Some(report)
     }
 
+    /// Hands lines over to the disk. Without lines it finds out whether the file was renamed.
     pub(super) fn flush(&mut self) {
         if let Some(file) = &mut self.file {
-            let flushed = file.flush();
-            self.note(flushed);
+            file.flush();
         }
     }
 
-    fn note(&mut self, result: std::io::Result<()>) {
-        match result {
-            Ok(()) => self.broken = false,
-            Err(error) if !self.broken => {
-                self.broken = true;
-                log::error!("cannot write events to their file: {error}");
-            }
-            Err(_) => {}
+    pub(super) fn end(self) {
+        if let Some(file) = self.file {
+            file.end();
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What `banchi status` shows, read from the data plane.
 
+use std::sync::atomic::Ordering;
+
 use banchi_common::abi::RootCount;
 use banchi_common::reason::Reason;
 
@@ -16,7 +18,9 @@ impl Agent {
         Ok(Status {
             running: true,
             pid: Some(std::process::id()),
-            since: Some(self.since.to_string()),
+            since: Some(self.since.clone()),
+            events_unwritten: self.events_unwritten.load(Ordering::Relaxed),
+            audit_unwritten: self.audit.unwritten(),
             ..of_plane(&self.plane)?
         })
     }
@@ -117,6 +121,8 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
         last_seen_ms_ago: heartbeat.map(|ns| now.saturating_sub(ns) / 1_000_000),
         counts_since: plane.counts_since().to_owned(),
         fell_back_at: None,
+        events_unwritten: 0,
+        audit_unwritten: 0,
         generation: plane.active.record.id,
         previous: plane.previous.as_ref().map(|previous| PreviousStatus {
             generation: previous.record.id,

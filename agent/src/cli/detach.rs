@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
-use super::{Pins, Socket, fail, print};
+use super::recorded::Change;
+use super::{AuditFile, Pins, Socket, fail, print};
 use crate::control::{ClientError, Request, request};
 use crate::plane::store_of;
 
@@ -18,6 +19,8 @@ pub(super) struct Args {
     socket: Socket,
     #[command(flatten)]
     pins: Pins,
+    #[command(flatten)]
+    audit: AuditFile,
 }
 
 /// Runs the verb.
@@ -48,11 +51,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return fail(2, "nothing was changed; --yes does it without asking");
         }
     }
+    let change = Change::begin("detach", &[], (&args.audit, &args.socket), &store);
     match store.remove() {
         Ok(()) => {
             print(&format!("detached from {} interface(s)\n", links.len()));
+            change.end(None, &store);
             ExitCode::SUCCESS
         }
-        Err(error) => fail(error.exit_code(), error),
+        Err(error) => {
+            change.end(Some(&error.to_string()), &store);
+            fail(error.exit_code(), error)
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{Pins, Socket, fail, print};
+use super::recorded::{Change, with_privilege};
+use super::{AuditFile, Pins, Socket, fail, print};
 use crate::island;
 use crate::plane::store_of;
 
@@ -25,28 +26,33 @@ pub(super) struct Args {
     socket: Socket,
     #[command(flatten)]
     pins: Pins,
+    #[command(flatten)]
+    audit: AuditFile,
 }
 
-/// Runs the verb.
+/// Runs the verb. As with `bypass`, nothing is in the way: no agent that hangs, and no audit log.
 pub(super) fn run(args: &Args) -> ExitCode {
     let store = store_of(&args.pins.pins, &args.socket.socket);
-    if args.off {
-        return match island::end(&store) {
-            Ok(()) => {
-                print("the policy decides again\n");
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(error.exit_code(), error),
-        };
-    }
-    match island::begin(&store, &args.keep, !args.all) {
-        Ok(open) => {
+    let done = if args.off {
+        island::end(&store).map(|()| "the policy decides again\n".to_owned())
+    } else {
+        island::begin(&store, &args.keep, !args.all).map(|open| {
             let open = if open.is_empty() { "no conduit".to_owned() } else { open.join(", ") };
-            print(&format!(
+            format!(
                 "ISLAND: nothing passes but the survival set; goes on: {open}; `banchi island --off` ends it\n"
-            ));
+            )
+        })
+    };
+    let done = done.map_err(with_privilege);
+    let code = match &done {
+        Ok(text) => {
+            print(text);
             ExitCode::SUCCESS
         }
         Err(error) => fail(error.exit_code(), error),
-    }
+    };
+    let failed = done.err().map(|error| error.to_string());
+    let arguments = [("off", args.off.into()), ("all", args.all.into()), ("keep", args.keep.clone().into())];
+    Change::begin("island", &arguments, (&args.audit, &args.socket), &store).end(failed.as_deref(), &store);
+    code
 }

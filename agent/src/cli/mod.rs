@@ -1,6 +1,7 @@
 //! The verbs, one file each. What was typed becomes what it means here; only `main` gives the exit code.
 
 mod apply;
+mod audit;
 mod bypass;
 mod check;
 mod compile;
@@ -15,6 +16,7 @@ mod grants;
 mod island;
 mod mode;
 mod pinned;
+mod recorded;
 mod revoke;
 mod rollback;
 mod run;
@@ -39,7 +41,7 @@ use crate::policy::{self, render::Style};
 /// 10 no privilege; 11 no such interface; 12 the kernel lacks something; 13 the driver refuses native XDP;
 /// 14 another XDP program is attached; 15 no BPF file system; 16 another banchi runs; 17 the verifier refused
 /// the program; 18 what is pinned cannot be used; 19 the loaded program is not proven; 20 no banchi runs;
-/// 21 enforcing would not be safe, or `doctor` found something unsafe or missing.
+/// 21 enforcing would not be safe, or `doctor` found something unsafe or missing; 22 whoever asks may not.
 #[derive(Debug, Parser)]
 #[command(name = "banchi", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -67,6 +69,8 @@ enum Verb {
     Status(status::Args),
     /// Show events
     Events(events::Args),
+    /// Show who changed what
+    Audit(audit::Args),
     /// Switch between alert and enforce
     Mode(mode::Args),
     /// Let a policy take the place of the one that decides
@@ -115,6 +119,15 @@ struct Pins {
     pins: PathBuf,
 }
 
+/// Where changes are recorded.
+#[derive(Debug, clap::Args)]
+struct AuditFile {
+    /// File that changes are recorded in [default: /var/log/banchi/audit.jsonl; with another socket than the usual one
+    /// audit.jsonl beside it]
+    #[arg(long, env = "BANCHI_AUDIT", value_name = "FILE")]
+    audit: Option<PathBuf>,
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
@@ -127,6 +140,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Audit(args) => audit::run(&args),
         Verb::Mode(args) => mode::run(&args),
         Verb::Apply(args) => apply::run(&args),
         Verb::Diff(args) => diff::run(&args),
@@ -177,7 +191,11 @@ fn changed(reply: &Reply) -> String {
 
 /// Exit code of a verb that got no answer.
 fn no_answer(error: &ClientError) -> ExitCode {
-    let code = if matches!(error, ClientError::NotRunning { .. }) { 20 } else { 1 };
+    let code = match error {
+        ClientError::NotRunning { .. } => 20,
+        ClientError::Forbidden(_) => 22,
+        ClientError::Silent { .. } | ClientError::Broken { .. } | ClientError::Refused(_) => 1,
+    };
     fail(code, error)
 }
 

@@ -1,13 +1,13 @@
 //! `banchi run`: load, attach, report.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Consent, Pins, Socket, fail, load, print};
-use crate::agent::{Agent, Settings};
+use super::{AuditFile, Consent, Pins, Socket, fail, load, print};
+use crate::agent::{Agent, LineFile, Settings};
+use crate::control::Access;
 use crate::datapath::{Datapath, DatapathError, Options, XdpMode, preflight};
 use crate::image::compile;
 use crate::plane::{Source, guard, hash, store_of};
@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// The policy file
     #[arg(short, long, default_value = "/etc/banchi/policy.yaml")]
     policy: PathBuf,
-    /// Also append every event to this file, one JSON object a line
+    /// Also append every event to this file, one JSON object a line. It may be renamed at any time
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
     /// Where in the kernel the program runs; never falls back by itself
@@ -50,12 +50,20 @@ pub(super) struct Args {
     /// Check everything, load the program, and stop before it is attached
     #[arg(long)]
     dry_run: bool,
+    /// Groups whose members may look at what runs, by name or number
+    #[arg(long, env = "BANCHI_READERS", value_name = "GROUP", value_delimiter = ',')]
+    readers: Vec<String>,
+    /// Groups whose members may also change it
+    #[arg(long, env = "BANCHI_OPERATORS", value_name = "GROUP", value_delimiter = ',')]
+    operators: Vec<String>,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
     socket: Socket,
     #[command(flatten)]
     pins: Pins,
+    #[command(flatten)]
+    audit: AuditFile,
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {
@@ -106,6 +114,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Err(error) => fail(error.exit_code(), error),
         };
     }
+    let access = match Access::new(&args.readers, &args.operators) {
+        Ok(access) => access,
+        Err(error) => return fail(2, error),
+    };
     let settings = Settings {
         source: Source {
             path: args.policy.clone(),
@@ -114,6 +126,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
             allow_empty: args.allow_empty,
         },
         socket: args.socket.socket.clone(),
+        access,
+        audit: args.audit.of(&args.socket),
         pins: args.pins.pins.clone(),
         xdp_mode: args.xdp_mode,
         grace: args.grace,
@@ -150,7 +164,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// The file of `--events`.
 struct EventFile {
-    file: File,
+    file: LineFile,
     path: PathBuf,
     made: bool,
 }
@@ -158,7 +172,7 @@ struct EventFile {
 impl EventFile {
     fn open(path: &Path) -> Result<Self, String> {
         let made = !path.exists();
-        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = LineFile::open(path);
         let file = file.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         Ok(Self { file, path: path.to_owned(), made })
     }

@@ -108,6 +108,15 @@ fn human(status: &Status, absent: Option<&ClientError>) -> String {
     for finding in status.enforced_unsafe.iter() {
         text.push_str(&format!("UNSAFE, and enforced: {finding}\n"));
     }
+    for (count, what) in
+        [(status.events_unwritten, "events"), (status.audit_unwritten, "entries of the audit log")]
+    {
+        if count > 0 {
+            text.push_str(&format!(
+                "{count} {what} could not be written to their file, see the agent's log\n"
+            ));
+        }
+    }
     if let Some(until) = &status.confirm_until {
         text.push_str(&format!("not confirmed: the policy before comes back at {}\n", seconds(until)));
     }

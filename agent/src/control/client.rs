@@ -46,6 +46,9 @@ pub enum ClientError {
     /// The agent said no.
     #[error("{0}")]
     Refused(String),
+    /// Whoever asks may not: what the agent, or the kernel, said.
+    #[error("{0}")]
+    Forbidden(String),
 }
 
 impl ClientError {
@@ -54,18 +57,33 @@ impl ClientError {
         match self {
             Self::NotRunning { cause, .. } => cause.kind() != std::io::ErrorKind::PermissionDenied,
             Self::Silent { .. } => true,
-            Self::Broken { .. } | Self::Refused(_) => false,
+            Self::Broken { .. } | Self::Refused(_) | Self::Forbidden(_) => false,
         }
     }
 }
 
 fn connect(socket: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientError> {
-    let mut stream = UnixStream::connect(socket)
-        .map_err(|cause| ClientError::NotRunning { path: socket.to_owned(), cause })?;
+    let mut stream = UnixStream::connect(socket).map_err(|cause| not_connected(socket, cause))?;
     let mut line = serde_json::to_vec(request).map_err(|e| broken(socket, e))?;
     line.push(b'\n');
-    stream.write_all(&line).map_err(|e| broken(socket, e))?;
+    // An agent that has read enough to say no says so, and reads no further.
+    if let Err(error) = stream.write_all(&line)
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(broken(socket, error));
+    }
     Ok(BufReader::new(stream))
+}
+
+fn not_connected(socket: &Path, cause: std::io::Error) -> ClientError {
+    if cause.kind() != std::io::ErrorKind::PermissionDenied {
+        return ClientError::NotRunning { path: socket.to_owned(), cause };
+    }
+    let (uid, path) = (rustix::process::geteuid().as_raw(), socket.display());
+    ClientError::Forbidden(format!(
+        "uid {uid} may not connect to {path}: an agent takes root and its own user only, unless it was started with \
+         --readers GROUP or --operators GROUP"
+    ))
 }
 
 fn broken(socket: &Path, cause: impl std::fmt::Display) -> ClientError {
@@ -98,6 +116,7 @@ pub fn request(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     reader.read_line(&mut line).map_err(|e| unread(socket, e))?;
     match serde_json::from_str(&line).map_err(|e| broken(socket, e))? {
         Reply::Error { message } => Err(ClientError::Refused(message)),
+        Reply::Refused { message } => Err(ClientError::Forbidden(message)),
         reply => Ok(reply),
     }
 }
@@ -116,7 +135,12 @@ pub fn follow(
         reader.get_ref().set_read_timeout(Some(PATIENCE_TO_READ)).map_err(|e| broken(socket, e))?;
     }
     for line in reader.lines() {
-        if !each(&line.map_err(|e| unread(socket, e))?) {
+        let line = line.map_err(|e| unread(socket, e))?;
+        // Events are no replies; that nobody may see them is one.
+        if let Ok(Reply::Refused { message }) = serde_json::from_str(&line) {
+            return Err(ClientError::Forbidden(message));
+        }
+        if !each(&line) {
             break;
         }
     }

@@ -1,15 +1,21 @@
 //! How the verbs speak with a running agent: a Unix socket, one JSON request a connection, JSON lines back.
 
+mod accounts;
 mod client;
 mod history;
+mod peer;
 mod protocol;
+mod roles;
 mod server;
 mod status;
 
+pub(crate) use accounts::user_name;
 pub use client::{ClientError, follow, request};
 pub use history::History;
+pub use peer::Peer;
 pub use protocol::{DEFAULT_SOCKET, Reply, Request, Target};
-pub(crate) use server::Question;
+pub use roles::{Access, Role};
+pub(crate) use server::{Answer, Desk, Question};
 pub use server::{Server, bind};
 pub use status::{
     ConduitStatus, GrantState, GrantStatus, LinkStatus, PreviousStatus, ReasonStatus, ReportStatus,

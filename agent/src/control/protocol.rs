@@ -103,6 +103,11 @@ pub enum Reply {
         /// Oldest first.
         grants: Vec<GrantStatus>,
     },
+    /// Whoever asks may not.
+    Refused {
+        /// Who asked, which role it takes, and who has it.
+        message: String,
+    },
     /// It was not done.
     Error {
         /// Why.

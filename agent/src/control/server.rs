@@ -4,25 +4,45 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Mode;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use super::history::History;
+use super::peer::Peer;
 use super::protocol::{Reply, Request};
+use super::roles::{Access, Role};
+use crate::audit::{Audit, Entry, Outcome, Who, Written};
 use crate::datapath::DatapathError;
 
-/// Longest request, in bytes.
+/// Longest request of an operator, in bytes.
 const LONGEST: u64 = 64 << 20;
+/// Longest request of anybody else, in bytes: nothing that they may ask for is nearly as long.
+const LONGEST_OF_OTHERS: u64 = 64 << 10;
 /// How long a client may take to ask.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections of operators, of readers, and of those who have no role. Apart, so that nobody keeps an operator out.
+const CONNECTIONS: [usize; 3] = [64, 64, 8];
 
 /// A request on its way to the agent's main loop, and where its answer goes.
-pub(crate) type Question = (Request, oneshot::Sender<Reply>);
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) request: Request,
+    pub(crate) peer: Peer,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// An answer, and the line about it that should be on the disk before.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    pub(crate) written: Option<Written>,
+}
 
 /// A listening socket, removed when dropped.
 #[derive(Debug)]
@@ -31,17 +51,25 @@ pub struct Server {
     path: PathBuf,
 }
 
-/// Listens for the owner and root only.
+/// Listens: for the owner and root only, or for everybody, where requests are refused one by one. A file has one group
+/// and there are two roles, and who is refused should hear why.
 ///
 /// # Errors
 /// Where another agent listens there, or the path cannot be used.
-pub fn bind(path: &Path) -> Result<Server, DatapathError> {
+pub fn bind(path: &Path, for_all: bool) -> Result<Server, DatapathError> {
     let failed = |cause: io::Error| DatapathError::other(format!("listen at {}", path.display()), cause);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(DatapathError::AlreadyRunning { holder: format!("it answers at {}", path.display()) });
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => {
+            return Err(DatapathError::AlreadyRunning {
+                holder: format!("it answers at {}", path.display()),
+            });
+        }
+        // Another user's, who may well answer.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed(error)),
+        Err(_) => {}
     }
     // Nobody answers: what is left of an agent that was killed. Anything but a socket is somebody else's.
     match fs::symlink_metadata(path) {
@@ -50,7 +78,8 @@ pub fn bind(path: &Path) -> Result<Server, DatapathError> {
         Err(_) => {}
     }
     // Nobody else may connect, not even between these lines: nothing else runs yet that would make a file.
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let withheld = if for_all { 0o111 } else { 0o177 };
+    let before = rustix::process::umask(Mode::from_raw_mode(withheld));
     let listener = std::os::unix::net::UnixListener::bind(path);
     rustix::process::umask(before);
     let listener = listener.map_err(failed)?;
@@ -64,24 +93,53 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Answers until the process ends. Questions go to `questions`; events come from `events`.
+    /// Answers until the process ends.
     ///
     /// # Errors
     /// Where the socket cannot be watched.
-    pub fn serve(&self, questions: mpsc::Sender<Question>, events: History) -> io::Result<()> {
+    pub(crate) fn serve(&self, desk: Desk) -> io::Result<()> {
         let listener = self.listener.try_clone()?;
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
-        tokio::spawn(accept(listener, questions, events));
+        tokio::spawn(accept(listener, desk));
         Ok(())
     }
 }
 
-async fn accept(listener: UnixListener, questions: mpsc::Sender<Question>, events: History) {
+/// What connections have in common.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) questions: mpsc::Sender<Question>,
+    pub(crate) events: History,
+    pub(crate) access: Access,
+    pub(crate) audit: Audit,
+}
+
+async fn accept(listener: UnixListener, desk: Desk) {
+    let rooms = CONNECTIONS.map(|places| Arc::new(Semaphore::new(places)));
+    let [operators, readers, others] = &rooms;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(answer(stream, questions.clone(), events.clone()));
+                let peer = match Peer::of(&stream) {
+                    Ok(peer) => peer,
+                    Err(error) => {
+                        log::warn!("cannot tell who connects: {error}");
+                        continue;
+                    }
+                };
+                let role = desk.access.role_of(&peer);
+                let room = match role {
+                    Some(Role::Operator) => operators,
+                    Some(Role::Reader) => readers,
+                    None => others,
+                };
+                match Arc::clone(room).try_acquire_owned() {
+                    Ok(place) => {
+                        tokio::spawn(answer(stream, desk.clone(), peer, role, place));
+                    }
+                    Err(_) => log::warn!("too many connections of uid {} and others like it", peer.uid),
+                }
             }
             // Out of descriptors, most likely: wait for some to be closed.
             Err(error) => {
@@ -92,26 +150,51 @@ async fn accept(listener: UnixListener, questions: mpsc::Sender<Question>, event
     }
 }
 
-async fn answer(stream: UnixStream, questions: mpsc::Sender<Question>, events: History) {
+async fn answer(
+    stream: UnixStream,
+    desk: Desk,
+    peer: Peer,
+    role: Option<Role>,
+    _place: OwnedSemaphorePermit,
+) {
     let (read, mut write) = stream.into_split();
+    let longest = if role == Some(Role::Operator) { LONGEST } else { LONGEST_OF_OTHERS };
     let mut line = String::new();
-    let mut reader = BufReader::new(read.take(LONGEST));
+    let mut reader = BufReader::new(read.take(longest));
     let asked = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await;
     if !matches!(asked, Ok(Ok(length)) if length > 0) {
         return;
     }
     let reply = match serde_json::from_str::<Request>(&line) {
+        // Too long for a reader, and so something that changes.
+        Err(_) if line.len() as u64 == longest && role != Some(Role::Operator) => {
+            let entry = Entry::of(Who::at(&peer), "unknown", serde_json::Map::new());
+            refuse(&desk, &peer, entry, "do that", Role::Operator).await
+        }
         Err(error) => Reply::Error { message: format!("not a request: {error}") },
+        Ok(request) if role < Some(request.role()) => {
+            let entry = Entry::asked(Who::at(&peer), &request);
+            let verb = entry.verb.clone();
+            refuse(&desk, &peer, entry, &verb, request.role()).await
+        }
         Ok(Request::Events { last, follow }) => {
-            send_events(&mut write, &events, last, follow).await;
+            send_events(&mut write, &desk.events, last, follow).await;
             return;
         }
         Ok(request) => {
-            let (sender, receiver) = oneshot::channel();
-            if questions.send((request, sender)).await.is_err() {
+            let (answer, receiver) = oneshot::channel();
+            if desk.questions.send(Question { request, peer, answer }).await.is_err() {
                 return;
             }
-            receiver.await.unwrap_or(Reply::Error { message: "the agent is stopping".to_owned() })
+            match receiver.await {
+                Ok(Answer { reply, written }) => {
+                    if let Some(written) = written {
+                        written.wait().await;
+                    }
+                    reply
+                }
+                Err(_) => Reply::Error { message: "the agent is stopping".to_owned() },
+            }
         }
     };
     if let Ok(mut line) = serde_json::to_vec(&reply) {
@@ -119,6 +202,15 @@ async fn answer(stream: UnixStream, questions: mpsc::Sender<Question>, events: H
         // A client that hung up does not want its answer.
         let _ = write.write_all(&line).await;
     }
+}
+
+/// Records who was refused what, and says so.
+async fn refuse(desk: &Desk, peer: &Peer, entry: Entry, verb: &str, needed: Role) -> Reply {
+    let message = desk.access.refusal(peer, verb, needed);
+    if let Some(written) = desk.audit.refuse(entry.not_done(Outcome::Refused, &message)) {
+        written.wait().await;
+    }
+    Reply::Refused { message }
 }
 
 /// Sends the last events and, where asked for, all that come. A client that reads too slowly is told how many

@@ -65,6 +65,10 @@ pub struct Status {
     pub rules: Vec<RuleStatus>,
     /// What became of the reports of each reason.
     pub reports: Vec<ReportStatus>,
+    /// Events that could not be written to the file of `--events`, since the start.
+    pub events_unwritten: u64,
+    /// Entries that could not be written to the audit log, since the start.
+    pub audit_unwritten: u64,
 }
 
 /// An interface of the policy.

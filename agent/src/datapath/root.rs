@@ -219,9 +219,12 @@ impl Root {
     /// Where that map is not there, or is another one.
     pub fn bypass(store: &Store, on: bool) -> Result<(), DatapathError> {
         let path = store.shared("ROOT");
-        let Ok(info) = MapInfo::from_pin(&path) else {
-            return Err(DatapathError::NoDataPlane { pins: store.pins().to_owned() });
-        };
+        let info = MapInfo::from_pin(&path).map_err(|error| match std::fs::symlink_metadata(&path) {
+            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => {
+                DatapathError::NoDataPlane { pins: store.pins().to_owned() }
+            }
+            _ => writing("ROOT", &error),
+        })?;
         // The first two words keep their meaning in every version.
         let fits =
             info.key_size() == 4 && info.value_size() == 8 && info.max_entries() > RootWord::Bypass as u32;

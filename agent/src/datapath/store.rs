@@ -245,6 +245,10 @@ fn replace(path: &Path, text: &[u8]) -> Result<(), DatapathError> {
     let mut options = fs::OpenOptions::new();
     let mut file =
         options.write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
-    file.write_all(text).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&draft, path).map_err(failed)
+    let written = file.write_all(text).and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&draft, path)).map_err(|error| {
+        // A full disk needs what the draft takes.
+        let _ = fs::remove_file(&draft);
+        failed(error)
+    })
 }

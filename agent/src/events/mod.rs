@@ -196,6 +196,12 @@ impl Report {
     }
 }
 
+/// The time of day, RFC 3339 in UTC with microseconds: for people, and for nothing that is decided. Besides
+/// [`Clock`] this is the only place that reads the clock which somebody may set.
+pub fn time_of_day() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
 /// Turns nanoseconds since boot into the time of day.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {

@@ -103,8 +103,8 @@ pub(super) fn record(
         secret: datapath.secret(),
         suppress_ms: options.suppress_ms,
         object: object_hash(),
-        loaded: jiff::Timestamp::now().to_string(),
         grants: grants.to_vec(),
+        loaded: crate::events::time_of_day(),
     }
 }
 

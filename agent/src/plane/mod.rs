@@ -2,6 +2,7 @@
 //! that hands packets to them. All of it is pinned, and outlives the agent.
 
 mod change;
+mod deciding;
 mod follow;
 mod generation;
 mod grant;
@@ -11,6 +12,7 @@ mod start;
 mod tally;
 mod view;
 
+pub use deciding::deciding_policy;
 pub use follow::Change;
 pub use generation::{Generation, Source, hash};
 pub use guard::guard;
