@@ -36,7 +36,7 @@ conduits:
 ",
         WINDOW.as_secs()
     );
-    Source { path: PathBuf::from(format!("{port}.yaml")), text }
+    Source { path: PathBuf::from(format!("{port}.yaml")), text, accepts_unsafe: false, allow_empty: false }
 }
 
 fn question(plane: &Plane, port: u16) -> Result<Outcome> {

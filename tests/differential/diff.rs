@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Result, bail, ensure};
 use banchi::diff::{Diff, What, diff};
 use banchi::policy::model::{
-    Addresses, Mode, OnAgentLoss, Policy, PortRange, Reply, ServerPort, SourcePort, Transport,
+    Addresses, Mode, AgentLoss, Policy, PortRange, Reply, ServerPort, SourcePort, Transport,
 };
 use banchi_tests::oracle::{Body, Fragment, Judgement, Oracle, TestPacket};
 use fastrand::Rng;
@@ -296,7 +296,7 @@ fn edit(policy: &mut Policy, rng: &mut Rng) -> &'static str {
                 if rng.bool() {
                     conduit.ethertypes.pop();
                 } else {
-                    conduit.on_agent_loss = OnAgentLoss::Keep;
+                    conduit.agent_loss = AgentLoss::default();
                 }
             }
             "a protocol less"
