@@ -71,7 +71,7 @@ fn what_is_pinned_is_checked() -> Result<()> {
     let text = fs::read_to_string(&record)?;
     fs::write(&record, &text[..text.len() / 2])?;
     refuses(&lab, &exchanges, &["generation-1.json"])?;
-    fs::write(&record, text.replacen("\"version\": 1", "\"version\": 77", 1))?;
+    fs::write(&record, text.replacen(&format!("\"version\": {STATE_VERSION}"), "\"version\": 77", 1))?;
     refuses(&lab, &exchanges, &["generation-1.json", "version 77"])?;
     fs::write(&record, &text)?;
 

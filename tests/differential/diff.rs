@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Result, bail, ensure};
 use banchi::diff::{Diff, What, diff};
 use banchi::policy::model::{
-    Addresses, Mode, AgentLoss, Policy, PortRange, Reply, ServerPort, SourcePort, Transport,
+    Addresses, AgentLoss, Mode, Policy, PortRange, Reply, ServerPort, SourcePort, Transport,
 };
 use banchi_tests::oracle::{Body, Fragment, Judgement, Oracle, TestPacket};
 use fastrand::Rng;

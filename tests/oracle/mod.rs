@@ -68,6 +68,7 @@
 //! that of the conduit between the zone that the packet came from and the destination's home; else the default.
 
 mod address;
+mod below;
 mod class;
 mod packet;
 mod relate;
@@ -80,6 +81,7 @@ use banchi::policy::model::{Class, Direction, Mode, Policy, Reply, Service, Vlan
 use banchi_common::reason::{Orientation, Reason, Verdict};
 
 use address::{binding, home, is_known, is_named_group};
+use below::{below_ip, neighbour, survives};
 use class::class_of;
 pub use packet::{Body, Defect, Flow, Fragment, TestPacket, Way};
 use rules::{Asked, Ends, asked, first_match, nearest};
@@ -425,36 +427,6 @@ fn remembered_as(rule: &Asked<'_>, ends: &Ends, at: u64) -> Question {
     }
 }
 
-/// What some conduit of the zone lists crosses.
-fn below_ip(policy: &Policy, zone: usize, kind: u16) -> Finding {
-    let conduit = policy.conduits.iter().position(|conduit| {
-        let (a, b) = conduit.zones;
-        (a == zone || b == zone && !conduit.ordered)
-            && conduit.ethertypes.iter().any(|listed| listed.0 == kind)
-    });
-    match conduit {
-        Some(_) => Finding { conduit, ..Finding::only(Reason::ListedEthertype) },
-        None => Finding::only(Reason::UnlistedEthertype),
-    }
-}
-
-/// A claim to own an address.
-fn neighbour(
-    policy: &Policy,
-    packet: &TestPacket,
-    zone: usize,
-    claimed: IpAddr,
-    claimed_mac: [u8; 6],
-) -> Finding {
-    let elsewhere = home(policy, claimed).is_some_and(|home| home != zone);
-    let bound = binding(policy, claimed);
-    let forged = bound.is_some_and(|mac| mac != claimed_mac || mac != packet.source_mac);
-    // Who asks whether an address is free claims nothing yet; a link-local address is of each zone its own.
-    let link_local = matches!(claimed, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let claims = !claimed.is_unspecified() && (!link_local || is_known(policy, claimed));
-    Finding::only(if claims && (elsewhere || forged) { Reason::ArpSpoof } else { Reason::Survival })
-}
-
 fn zone_of(policy: &Policy, packet: &TestPacket) -> Option<usize> {
     let vids: Vec<u16> = packet.vids.iter().copied().filter(|vid| *vid != 0).collect();
     let vlan = match vids.as_slice() {
@@ -480,18 +452,6 @@ fn conduit_between(policy: &Policy, from: usize, to: usize) -> Option<usize> {
 fn mode(policy: &Policy, rule: Option<usize>, conduit: Option<usize>) -> Mode {
     let by_rule = rule.and_then(|rule| policy.rules[rule].mode);
     by_rule.or_else(|| conduit.map(|conduit| policy.conduits[conduit].mode)).unwrap_or(policy.default_mode)
-}
-
-/// What a network does not stay up without: certain EtherTypes, the spanning tree, and Cisco's protocols over SNAP.
-fn survives(body: &Body) -> bool {
-    const SURVIVAL: [u16; 10] =
-        [0x80e1, 0x8808, 0x8809, 0x888e, 0x88cc, 0x88e3, 0x88f7, 0x88fb, 0x892f, 0x9000];
-    match body {
-        Body::Ethertype(kind) => SURVIVAL.contains(kind),
-        Body::Llc { destination: 0x42, source: 0x42, .. } => true,
-        Body::Llc { destination: 0xaa, source: 0xaa, cisco, .. } => *cisco,
-        _ => false,
-    }
 }
 
 /// A first fragment of less than 256 bytes, or without the byte that the service names, that does not show what it is.

@@ -91,7 +91,7 @@ impl Agent {
         }
         if plane.is_island()? {
             log::warn!(
-                "ISLAND: nothing passes but the survival set and what was kept; `banchi island --off` ends it"
+                "ISLAND: nothing passes but what keeps the networks alive and what was kept; `banchi island --off` ends it"
             );
         }
         let mut agent = Self {

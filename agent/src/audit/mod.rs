@@ -246,14 +246,19 @@ mod tests {
 
     #[test]
     fn an_entry_has_the_request_without_the_policy() {
-        let request =
-            Request::Apply { policy: "/p".into(), text: "x".repeat(1 << 20), confirm_within_ms: None };
+        let request = Request::Apply {
+            policy: "/p".into(),
+            text: "x".repeat(1 << 20),
+            confirm_within_ms: None,
+            accepts_unsafe: false,
+            allow_empty: false,
+        };
         let entry = Entry::asked(who(), &request);
-        assert_eq!((entry.verb.as_str(), entry.arguments.len()), ("apply", 3));
+        assert_eq!((entry.verb.as_str(), entry.arguments.len()), ("apply", 5));
         assert_eq!(entry.arguments["policy"], "/p");
         assert_eq!(entry.arguments["policy_sha256"].as_str().map(str::len), Some(64));
         let target = Target::Conduit("é".repeat(5_000));
-        let entry = Entry::asked(who(), &Request::Mode { mode: Mode::Alert, target });
+        let entry = Entry::asked(who(), &Request::Mode { mode: Mode::Alert, target, accepts_unsafe: false });
         assert!(serde_json::to_string(&entry).unwrap().len() < 3_000);
         assert_eq!(entry.arguments["mode"], "alert");
     }

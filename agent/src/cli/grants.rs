@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::table::table;
+use super::table::{seconds, table};
 use super::{Socket, fail, no_answer, print};
 use crate::control::{GrantState, GrantStatus, Reply, Request, request};
 use crate::grants::suggest;
@@ -62,7 +62,7 @@ pub(super) fn table_of(grants: &[GrantStatus]) -> String {
             vec![
                 status.grant.id.to_string(),
                 state.to_owned(),
-                status.grant.until.clone(),
+                seconds(&status.grant.until),
                 format!("{} > {} : {}", wish.client, wish.server, wish.service),
                 status.asked.to_string(),
                 status.answered.to_string(),

@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         island::begin(&store, &args.keep, !args.all).map(|open| {
             let open = if open.is_empty() { "no conduit".to_owned() } else { open.join(", ") };
             format!(
-                "ISLAND: nothing passes but the survival set; goes on: {open}; `banchi island --off` ends it\n"
+                "ISLAND: nothing passes but what keeps the networks alive; goes on: {open}; `banchi island --off` ends it\n"
             )
         })
     };

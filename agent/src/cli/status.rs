@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use banchi_common::abi::Mode;
 
 use super::pinned::{self, Seen, absence};
-use super::table::{bytes, table};
+use super::table::{bytes, seconds, table};
 use super::{Pins, Socket, fail, print};
 use crate::control::{ClientError, LinkStatus, Status};
 
@@ -99,7 +99,7 @@ fn human(status: &Status, absent: Option<&ClientError>) -> String {
             status.conduits.iter().filter(|one| one.kept).map(|one| one.name.as_str()).collect();
         let kept = if kept.is_empty() { "no conduit".to_owned() } else { kept.join(", ") };
         text.push_str(&format!(
-            "\nISLAND: nothing passes but the survival set; goes on: {kept}; `banchi island --off` ends it\n\n"
+            "\nISLAND: nothing passes but what keeps the networks alive; goes on: {kept}; `banchi island --off` ends it\n\n"
         ));
     }
     if status.losses > 0 {
@@ -226,14 +226,6 @@ fn attached(status: &Status) -> String {
         format!("{} ({runs}{state})", link.interface)
     };
     format!("XDP on {}", status.links.iter().map(one).collect::<Vec<_>>().join(", "))
-}
-
-/// A time without its fraction: who needs that has --json.
-fn seconds(time: &str) -> String {
-    match time.split_once('.') {
-        Some((seconds, _)) => format!("{seconds}Z"),
-        None => time.to_owned(),
-    }
 }
 
 fn passes(reason: &str) -> bool {

@@ -199,7 +199,13 @@ impl Report {
 /// The time of day, RFC 3339 in UTC with microseconds: for people, and for nothing that is decided. Besides
 /// [`Clock`] this is the only place that reads the clock which somebody may set.
 pub fn time_of_day() -> String {
-    format!("{:.6}", jiff::Timestamp::now())
+    time_after(std::time::Duration::ZERO)
+}
+
+/// The same, so much later.
+pub fn time_after(span: std::time::Duration) -> String {
+    let now = jiff::Timestamp::now();
+    now.checked_add(span).unwrap_or(now).to_string()
 }
 
 /// Turns nanoseconds since boot into the time of day.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::events::monotonic;
+use crate::events::{monotonic, time_after, time_of_day};
 
 /// Longest that a grant may hold: what is needed longer belongs into the policy.
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -99,8 +99,6 @@ impl Grant {
                 longest / 3600
             )));
         }
-        let now = jiff::Timestamp::now();
-        let until = now.checked_add(Duration::from_secs(wish.seconds.into())).unwrap_or(now);
         Ok(Self {
             id,
             wish: Granted {
@@ -110,8 +108,8 @@ impl Grant {
                 reason: wish.reason.clone(),
             },
             by: by.to_owned(),
-            since: format!("{now:.0}"),
-            until: format!("{until:.0}"),
+            since: time_of_day(),
+            until: time_after(Duration::from_secs(wish.seconds.into())),
             // The kernel counts whole seconds: it gets the rest of this one as well.
             expires_s: seconds_since_boot().saturating_add(wish.seconds).saturating_add(1),
             revoked: false,

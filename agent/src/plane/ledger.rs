@@ -39,7 +39,7 @@ impl Ledger {
     /// # Errors
     /// Where the file cannot be written.
     pub(super) fn begin(store: &Store) -> Result<Self, DatapathError> {
-        let ledger = Self::empty(jiff::Timestamp::now().to_string());
+        let ledger = Self::empty(crate::events::time_of_day());
         ledger.write(store)?;
         Ok(ledger)
     }
