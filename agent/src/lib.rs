@@ -1,11 +1,13 @@
 //! The banchi agent: from the text of a policy to verdicts on packets, and back to words for people.
 
 pub mod agent;
+pub mod capture;
 pub mod cli;
 pub mod control;
 pub mod datapath;
 pub mod events;
 pub mod explain;
 pub mod image;
+pub mod learn;
 pub mod plane;
 pub mod policy;

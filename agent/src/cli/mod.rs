@@ -8,7 +8,9 @@ mod confirm;
 mod detach;
 mod events;
 mod explain;
+mod learn;
 mod mode;
+mod progress;
 mod rollback;
 mod run;
 mod schema;
@@ -51,6 +53,8 @@ enum Verb {
     Services(services::Args),
     /// Say what would happen to a packet, and why
     Explain(explain::Args),
+    /// Learn from captures who asks whom, and draft a policy
+    Learn(learn::Args),
     /// Load a policy, or take up what is loaded, and report what deviates
     Run(run::Args),
     /// Show the running policy, its modes and counters
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Verb::Schema(args) => schema::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Learn(args) => learn::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),

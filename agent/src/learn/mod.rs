@@ -1,0 +1,26 @@
+//! Learning: from captures to flows with their direction, and to a draft policy.
+//!
+//! Packets become tuples ([`table`]), tuples get evidence of who asks ([`evidence`]), and what belongs to one client, one
+//! server and one service becomes a flow with an idiom ([`group`], [`linked`]). The stages are types, and only the first
+//! one sees packets.
+
+mod asks;
+pub mod evidence;
+pub mod flow;
+mod group;
+pub mod hosts;
+mod key;
+pub mod linked;
+pub mod ports;
+mod probe;
+mod say;
+mod side;
+pub mod table;
+
+pub use flow::{Flow, Idiom, Ports};
+pub use table::{Table, Traffic};
+
+/// The flows of all that was seen, in order.
+pub fn flows(traffic: &Traffic) -> Vec<Flow> {
+    group::flows(traffic, &evidence::weigh(traffic))
+}
