@@ -6,6 +6,7 @@ use banchi_common::direction::Class;
 use banchi_common::wire::Address;
 
 use super::key::{End, Key};
+use super::ports::is_set;
 
 /// Longest time in nanoseconds from a question to an answer that is taken for its.
 const LATEST: u64 = 2_000_000_000;
@@ -47,8 +48,8 @@ struct Asked {
 pub(super) struct Asks {
     /// By asker's end, and who was asked.
     hosts: HashMap<(End, Address), Asked>,
-    /// By the asker's port and the port that was asked at a group.
-    groups: HashMap<(u16, u16), Asked>,
+    /// By family, the asker's port and the port that was asked at a group.
+    groups: HashMap<(u8, u16, u16), Asked>,
     found: HashMap<(Key, usize), Elsewhere>,
     limit: usize,
 }
@@ -66,11 +67,14 @@ impl Asks {
         let (from, to) = (key.end(side), key.end(1 - side));
         let may_answer = matches!(class, Class::Response | Class::Undecidable);
         let recent = |asked: &&Asked| at.saturating_sub(asked.at) <= LATEST;
-        let group = self.groups.get(&(to.port, from.port)).filter(recent);
+        let group = self.groups.get(&(key.family, to.port, from.port)).filter(recent);
         let answered = if !may_answer {
             None
         } else if to_group {
-            group.filter(|asked| asked.by != from.address).map(|asked| (How::ToGroup, *asked))
+            // Two stations that look for others look the same as one that answers, unless the payload tells, or a port
+            // that was drawn for the question comes back.
+            let told = class == Class::Response || !is_set(to.port) && to.port != from.port;
+            group.filter(|asked| told && asked.by != from.address).map(|asked| (How::ToGroup, *asked))
         } else if let Some(asked) = group.filter(|asked| asked.by == to.address) {
             Some((How::AskedGroup(asked.of), *asked))
         } else {
@@ -92,7 +96,7 @@ impl Asks {
         if matches!(class, Class::Request | Class::Undecidable) {
             let asked = Asked { by: from.address, of: to.address, port: to.port, at };
             if to_group {
-                self.groups.insert((from.port, to.port), asked);
+                self.groups.insert((key.family, from.port, to.port), asked);
             } else if self.hosts.len() < self.limit || self.hosts.contains_key(&(from, to.address)) {
                 self.hosts.insert((from, to.address), asked);
             }

@@ -17,6 +17,8 @@ use super::table::{Traffic, Tuple};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Kind {
+    /// A group never asks.
+    Group,
     /// Who opened the connection.
     Opening,
     /// What the payloads show themselves as.
@@ -40,7 +42,8 @@ pub enum Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
+    Kind::Group,
     Kind::Opening,
     Kind::Class,
     Kind::Elsewhere,
@@ -74,6 +77,15 @@ impl Weights {
         }
     }
 
+    /// Only the one side can ask: what speaks against it says something else.
+    fn ask_group(&mut self, sign: f32) {
+        for weight in self.0.iter_mut().filter(|weight| **weight * sign < 0.0) {
+            *weight = 0.0;
+        }
+        self.set(Kind::Group, 8.0 * sign);
+        self.set(Kind::Alone, 0.0);
+    }
+
     /// What the tuple itself shows.
     fn own(&self) -> f32 {
         self.of(Kind::Opening) + self.of(Kind::Class) + self.of(Kind::Elsewhere) + self.of(Kind::Timing)
@@ -97,6 +109,12 @@ pub fn weigh(traffic: &Traffic) -> Vec<Weights> {
         weights.set(Kind::Kept, uses.kept(&tuple.key));
         weights.set(Kind::FanOut, uses.fan_out(&tuple.key));
         weights.set(Kind::Catalogue, ports::hint(&tuple.key));
+        let groups = [0, 1].map(|side| traffic.hosts.group(tuple.key.address(side)));
+        match groups {
+            [false, true] => weights.ask_group(1.0),
+            [true, false] => weights.ask_group(-1.0),
+            _ => {}
+        }
     }
     all
 }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use banchi_common::abi::Transport;
 
-use super::asks::How;
+use super::asks::{Elsewhere, How};
 use super::evidence::{Kind, Weights, about, votes};
 use super::flow::{Flow, Idiom, Ports};
+use super::key::End;
 use super::linked::{FEWEST, Link, fit};
 use super::ports;
 use super::say;
@@ -66,10 +67,11 @@ struct Bundle {
 }
 
 /// All flows, in order of client, server and ports.
-pub fn flows(traffic: &Traffic, weights: &[Weights]) -> Vec<Flow> {
+pub(super) fn flows(traffic: &Traffic, weights: &[Weights]) -> Vec<Flow> {
+    let speaks = Speaks::of(traffic);
     let mut bundles: BTreeMap<Bundle, Vec<Directed<'_>>> = BTreeMap::new();
     for (tuple, weights) in traffic.tuples.iter().zip(weights) {
-        let (bundle, directed) = direct(traffic, tuple, weights);
+        let (bundle, directed) = direct(traffic, &speaks, tuple, weights);
         bundles.entry(bundle).or_default().push(directed);
     }
     adopt(&mut bundles);
@@ -88,7 +90,12 @@ pub fn flows(traffic: &Traffic, weights: &[Weights]) -> Vec<Flow> {
     flows
 }
 
-fn direct<'t>(traffic: &Traffic, tuple: &'t Tuple, weights: &'t Weights) -> (Bundle, Directed<'t>) {
+fn direct<'t>(
+    traffic: &Traffic,
+    speaks: &Speaks,
+    tuple: &'t Tuple,
+    weights: &'t Weights,
+) -> (Bundle, Directed<'t>) {
     let sum = weights.sum();
     let elsewhere = |side: usize| traffic.elsewhere.get(&(tuple.key, side));
     let verdict = if is_peer(tuple, weights) {
@@ -98,10 +105,14 @@ fn direct<'t>(traffic: &Traffic, tuple: &'t Tuple, weights: &'t Weights) -> (Bun
     } else {
         Verdict::Undecided
     };
-    let client = match verdict {
-        Verdict::Undecided if sum == 0.0 => tuple.starter,
+    let to_group = |side: &usize| elsewhere(*side).is_some_and(|found| found.how == How::ToGroup);
+    let client = match ([0, 1].iter().find(|side| to_group(side)), verdict) {
+        // A server answers its client through a group.
+        (Some(server), _) => 1 - server,
+        (None, Verdict::Undecided) if sum == 0.0 => tuple.starter,
         _ => usize::from(sum < 0.0),
     };
+    let verdict = if to_group(&(1 - client)) { Verdict::Decided } else { verdict };
     let silent = tuple.sides.get(client).is_some_and(|side| side.packets == 0);
     let answered = elsewhere(1 - client).filter(|_| silent);
     let directed = Directed {
@@ -119,9 +130,40 @@ fn direct<'t>(traffic: &Traffic, tuple: &'t Tuple, weights: &'t Weights) -> (Bun
         client: client_address,
         server: directed.server(),
         transport: tuple.key.transport(),
-        protocol: tuple.protocol,
+        protocol: speaks.of_tuple(tuple, 1 - client, answered),
     };
     (bundle, directed)
+}
+
+/// What each end speaks: the protocol of most of its tuples that have one.
+struct Speaks(HashMap<(u8, End), u8>);
+
+impl Speaks {
+    fn of(traffic: &Traffic) -> Self {
+        let mut counts: HashMap<(u8, End), BTreeMap<u8, u32>> = HashMap::new();
+        for tuple in traffic.tuples.iter().filter(|tuple| tuple.protocol != 0) {
+            for side in [0, 1] {
+                let row = counts.entry((tuple.key.transport, tuple.key.end(side))).or_default();
+                *row.entry(tuple.protocol).or_default() += 1;
+            }
+        }
+        let most = |counts: BTreeMap<u8, u32>| counts.into_iter().max_by_key(|(_, count)| *count);
+        Self(counts.into_iter().filter_map(|(end, counts)| Some((end, most(counts)?.0))).collect())
+    }
+
+    /// The protocol of a tuple: its own, or that of the port that was asked, or where that is not known, of its ends.
+    fn of_tuple(&self, tuple: &Tuple, server: usize, asked: Option<&Elsewhere>) -> u8 {
+        if tuple.protocol != 0 {
+            return tuple.protocol;
+        }
+        let end = tuple.key.end(server);
+        let asked = match asked.map(|asked| asked.how) {
+            Some(How::OtherPort(port)) => End { port, ..end },
+            _ => end,
+        };
+        let speaks = |end: End| self.0.get(&(tuple.key.transport, end)).copied();
+        speaks(asked).or_else(|| speaks(tuple.key.end(1 - server))).unwrap_or(0)
+    }
 }
 
 /// Both sides ask, or each sends at its own pace, and nothing else tells them apart.
@@ -331,7 +373,7 @@ fn parts<'t>(
     for part in parts.iter_mut().filter(|part| part.link.is_none()) {
         ordinary(traffic, bundle, part, pinned);
     }
-    give(answers, &mut parts, part);
+    give(answers, &mut parts, part, |part| ordinary(traffic, bundle, part, pinned));
     parts
 }
 
@@ -340,6 +382,7 @@ fn give<'t>(
     answers: Vec<Directed<'t>>,
     parts: &mut Vec<Part<'t>>,
     part: impl Fn(Vec<Directed<'t>>) -> Part<'t>,
+    finish: impl Fn(&mut Part<'t>),
 ) {
     for answer in answers {
         let fits = parts.iter().position(|part| {
@@ -350,9 +393,7 @@ fn give<'t>(
             Some(part) => part.members.push(answer),
             None => {
                 let mut alone = part(vec![answer]);
-                if !ports::is_set(answer.client_port()) && alone.client_port != alone.server_port {
-                    alone.client_port = Ports::Any;
-                }
+                finish(&mut alone);
                 parts.push(alone);
             }
         }
@@ -416,7 +457,7 @@ fn ordinary(traffic: &Traffic, bundle: &Bundle, part: &mut Part<'_>, pinned: &Pi
         member.tuple.sides.get(1 - member.client).is_some_and(|side| side.packets == 0)
     });
     let answered = bundle.verdict == Verdict::Decided
-        && (!server_silent || part.members.iter().any(|m| is_answered(traffic, m)));
+        && (!server_silent || part.members.iter().any(|m| m.answers_only) || part.members.iter().any(|m| is_answered(traffic, m)));
     part.idiom = match bundle.verdict {
         Verdict::Undecided => Idiom::Undecided,
         Verdict::Peer => Idiom::Peer,

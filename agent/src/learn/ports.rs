@@ -74,10 +74,11 @@ pub const fn is_set(port: u16) -> bool {
     port < 1024 || port >= 5000 && port < 32768
 }
 
-/// Whether the catalogue knows a port as one that clients have.
+/// Whether the catalogue knows a port, as one that clients have or as one of a service: nobody draws such a port.
 pub fn is_clients(transport: Transport, port: u16) -> bool {
+    let known = [Transport::Tcp, Transport::Udp].iter().any(|carrier| !entries(*carrier, port).is_empty());
     let fixed = catalogue::entries().iter().filter(|entry| entry.service.transport == transport);
-    fixed.into_iter().any(|entry| match &entry.service.source_port {
+    known || fixed.into_iter().any(|entry| match &entry.service.source_port {
         SourcePort::Set(ranges) => ranges.iter().any(|range| (range.first..=range.last).contains(&port)),
         _ => false,
     })

@@ -21,7 +21,7 @@ const ROWS: usize = 32;
 
 /// Protocols whose mark is one or two bits, so that chance shows them too: they need more payloads.
 const FAINT: &[Protocol] =
-    &[Protocol::Fins, Protocol::HartIp, Protocol::Ntp, Protocol::ProfinetCm, Protocol::Toyopuc, Protocol::SBus];
+    &[Protocol::Fins, Protocol::HartIp, Protocol::Ntp, Protocol::Toyopuc, Protocol::SBus];
 
 /// Classes of the first payloads for each protocol: `[protocol][side][class]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,7 +73,9 @@ pub(super) fn flow(traffic: &Traffic, part: Part<'_>) -> Flow {
             server_port = Ports::Set(asked);
         }
     }
-    let service = name(part.transport, part.protocol, &server_port);
+    // Where nothing was said, the port alone names the service.
+    let spoken = tuples().any(|tuple| tuple.sides.iter().any(|side| side.payloads > 0));
+    let service = name(part.transport, part.protocol, spoken, &server_port);
     let verdict = part.members.first().map_or(Verdict::Undecided, |m| m.verdict);
     let weights = total(&part.members);
     let period = part.members.iter().filter_map(|m| m.tuple.sides.get(m.client)).max_by_key(|side| side.packets);
@@ -155,7 +157,7 @@ fn confidence(verdict: Verdict, weights: &[(Kind, f32)]) -> f64 {
 }
 
 /// Name of a service: that of the catalogue whose ports fit, else of the protocol, else of the IT service.
-fn name(transport: Transport, protocol: u8, ports: &Ports) -> Option<String> {
+fn name(transport: Transport, protocol: u8, spoken: bool, ports: &Ports) -> Option<String> {
     if transport == Transport::Icmp {
         return Some("ping".to_owned());
     }
@@ -167,7 +169,7 @@ fn name(transport: Transport, protocol: u8, ports: &Ports) -> Option<String> {
     let known = port.into_iter().flat_map(|port| ports::entries(transport, port));
     let fits = |entry: &&&crate::policy::catalogue::Entry| match (&entry.service.direction, protocol) {
         (Some(crate::policy::model::Direction::Named(named)), Some(about)) => *named == about.protocol,
-        (None, None) => true,
+        (_, None) => !spoken || entry.service.direction.is_none(),
         _ => false,
     };
     let mut known: Vec<_> = known.collect();
@@ -231,6 +233,7 @@ fn words(kind: Kind, for_client: bool, flow: &Flow, members: &[Directed<'_>]) ->
         sides.map(of).fold(0, u32::saturating_add)
     };
     match kind {
+        Kind::Group => format!("{other} is a group, which {who} sends to"),
         Kind::Opening => {
             let opened = count(&|side| side.opened, for_client);
             match flow.transport {

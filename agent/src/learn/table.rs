@@ -11,7 +11,7 @@ use banchi_common::wire::{Address, Bytes, Content, Headers, parse, rule_ethertyp
 
 use super::asks::{Asks, Elsewhere};
 use super::hosts::{Hosts, Station};
-use super::key::Key;
+use super::key::{End, Key};
 use super::probe::{PROBES, Probe, of_port};
 use super::side::Side;
 use crate::capture::Frame;
@@ -81,6 +81,8 @@ pub struct Table {
     tuples: HashMap<Key, Tuple>,
     limit: usize,
     folds: bool,
+    /// Protocol of clients' ends over UDP, which speak it on other ports too.
+    speakers: HashMap<End, u8>,
     asks: Asks,
     hosts: Hosts,
     others: Others,
@@ -116,6 +118,7 @@ impl Table {
             tuples: HashMap::new(),
             limit: limit.max(1),
             folds: false,
+            speakers: HashMap::new(),
             asks: Asks::new(limit),
             hosts: Hosts::new(limit),
             others: Others::default(),
@@ -212,8 +215,29 @@ impl Table {
         if self.tuples.len() >= self.limit {
             return None;
         }
-        self.tuples.insert(key, Tuple::new(key, side, at));
+        let mut tuple = Tuple::new(key, side, at);
+        self.name(&mut tuple, side);
+        self.tuples.insert(key, tuple);
         Some(key)
+    }
+
+    /// The protocol of a new tuple, by its ports, or over UDP by what its ends speak elsewhere.
+    fn name(&mut self, tuple: &mut Tuple, sender: usize) {
+        let key = &tuple.key;
+        for side in [1 - sender, sender] {
+            let protocol = of_port(key.transport, key.port(side));
+            if protocol != 0 {
+                tuple.protocol = protocol;
+                if key.transport == Transport::Udp as u8 && self.speakers.len() < self.limit {
+                    self.speakers.insert(key.end(1 - side), protocol);
+                }
+                return;
+            }
+        }
+        if key.transport == Transport::Udp as u8 {
+            let known = [0, 1].into_iter().find_map(|side| self.speakers.get(&key.end(side)));
+            tuple.protocol = known.copied().unwrap_or(0);
+        }
     }
 
     /// Folds tuples that differ in one port only.
@@ -307,10 +331,6 @@ impl Tuple {
         let transport = self.key.transport;
         if transport > Transport::Udp as u8 {
             return Class::Undecidable;
-        }
-        if self.probed == 0 && self.protocol == 0 {
-            let ports = [1 - side, side].map(|end| of_port(transport, self.key.port(end)));
-            self.protocol = ports.into_iter().find(|protocol| *protocol != 0).unwrap_or(0);
         }
         if self.probed < PROBES && (self.protocol == 0 || self.probe.is_some()) {
             self.probe.get_or_insert_with(Probe::new).look(payload, transport, side);
