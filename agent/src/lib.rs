@@ -1,6 +1,7 @@
 //! The banchi agent: from the text of a policy to verdicts on packets, and back to words for people.
 
 pub mod agent;
+pub mod backtest;
 pub mod capture;
 pub mod cli;
 pub mod control;

@@ -1,6 +1,7 @@
 //! The verbs, one file each. What was typed becomes what it means here; only `main` gives the exit code.
 
 mod apply;
+mod backtest;
 mod bypass;
 mod check;
 mod compile;
@@ -55,6 +56,8 @@ enum Verb {
     Explain(explain::Args),
     /// Learn from captures who asks whom, and draft a policy
     Learn(learn::Args),
+    /// Run captures through the real program, and say what a policy would drop
+    Backtest(backtest::Args),
     /// Load a policy, or take up what is loaded, and report what deviates
     Run(run::Args),
     /// Show the running policy, its modes and counters
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Verb::Services(args) => services::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Learn(args) => learn::run(&args),
+        Verb::Backtest(args) => backtest::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),

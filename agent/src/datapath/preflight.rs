@@ -42,7 +42,7 @@ pub fn preflight(policy: &Policy, image: &Image) -> Result<Vec<Interface>, Datap
     image.interfaces.iter().map(|name| interface(policy, name)).collect()
 }
 
-fn capabilities() -> Result<(), DatapathError> {
+pub(super) fn capabilities() -> Result<(), DatapathError> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status
         .lines()
@@ -61,7 +61,7 @@ fn capabilities() -> Result<(), DatapathError> {
     Err(DatapathError::NoPrivilege { missing: missing.join(", ") })
 }
 
-fn kernel() -> Result<(), DatapathError> {
+pub(super) fn kernel() -> Result<(), DatapathError> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
     let mut numbers = release.split(['.', '-', '+']).map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use banchi_common::abi::Transport;
 use banchi_common::direction::Class;
 use banchi_common::wire::Address;
 
 use super::key::{End, Key};
-use super::ports::is_set;
+use super::ports::{is_clients, is_set};
 
 /// Longest time in nanoseconds from a question to an answer that is taken for its.
 const LATEST: u64 = 2_000_000_000;
@@ -73,7 +74,7 @@ impl Asks {
         } else if to_group {
             // Two stations that look for others look the same as one that answers, unless the payload tells, or a port
             // that was drawn for the question comes back.
-            let told = class == Class::Response || !is_set(to.port) && to.port != from.port;
+            let told = class == Class::Response || !is_clients(Transport::Udp, to.port) && !is_set(to.port);
             group.filter(|asked| told && asked.by != from.address).map(|asked| (How::ToGroup, *asked))
         } else if let Some(asked) = group.filter(|asked| asked.by == to.address) {
             Some((How::AskedGroup(asked.of), *asked))

@@ -86,6 +86,13 @@ impl Weights {
         self.set(Kind::Alone, 0.0);
     }
 
+    /// An answer that goes to a group: whoever sends it did not ask.
+    fn answer_group(&mut self) {
+        for kind in [Kind::Alone, Kind::Kept, Kind::FanOut, Kind::FirstWord] {
+            self.set(kind, 0.0);
+        }
+    }
+
     /// What the tuple itself shows.
     fn own(&self) -> f32 {
         self.of(Kind::Opening) + self.of(Kind::Class) + self.of(Kind::Elsewhere) + self.of(Kind::Timing)
@@ -110,7 +117,12 @@ pub fn weigh(traffic: &Traffic) -> Vec<Weights> {
         weights.set(Kind::FanOut, uses.fan_out(&tuple.key));
         weights.set(Kind::Catalogue, ports::hint(&tuple.key));
         let groups = [0, 1].map(|side| traffic.hosts.group(tuple.key.address(side)));
+        let answers = |side: usize| {
+            traffic.elsewhere.get(&(tuple.key, side)).is_some_and(|found| found.how == How::ToGroup)
+        };
         match groups {
+            [false, true] if answers(0) => weights.answer_group(),
+            [true, false] if answers(1) => weights.answer_group(),
             [false, true] => weights.ask_group(1.0),
             [true, false] => weights.ask_group(-1.0),
             _ => {}

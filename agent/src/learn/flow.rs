@@ -132,8 +132,10 @@ pub struct Flow {
     pub server_first: bool,
     /// The port of a server changes with each session.
     pub allotted: bool,
-    /// Nobody accepted: openings that were never answered.
+    /// The server never sent anything.
     pub unanswered: bool,
+    /// Openings that the server did not accept.
+    pub refused: bool,
     /// A station that answers off its relation, or on a second port beside it.
     pub exception: bool,
 }

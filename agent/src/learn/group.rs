@@ -29,6 +29,8 @@ pub(super) struct Directed<'t> {
     pub(super) verdict: Verdict,
     /// It only answers what was asked elsewhere.
     pub(super) answers_only: bool,
+    /// The port under which its service was asked first: a session may go on from the port that answered.
+    asked: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,7 +117,13 @@ fn direct<'t>(
     let verdict = if to_group(&(1 - client)) { Verdict::Decided } else { verdict };
     let silent = tuple.sides.get(client).is_some_and(|side| side.packets == 0);
     let answered = elsewhere(1 - client).filter(|_| silent);
+    let server_port = tuple.key.port(1 - client);
+    let asked = match elsewhere(1 - client).map(|found| found.how) {
+        Some(How::OtherPort(port)) => port,
+        _ => server_port,
+    };
     let directed = Directed {
+        asked,
         tuple,
         weights,
         client,
@@ -168,7 +176,7 @@ impl Speaks {
 
 /// Both sides ask, or each sends at its own pace, and nothing else tells them apart.
 fn is_peer(tuple: &Tuple, weights: &Weights) -> bool {
-    if tuple.key.transport() != Transport::Udp {
+    if tuple.key.transport() != Transport::Udp || weights.of(Kind::Group) != 0.0 {
         return false;
     }
     let [low, high] = votes(tuple);
@@ -221,7 +229,7 @@ impl Pinned {
         for (bundle, members) in bundles {
             for member in members.iter().filter(|member| !member.answers_only) {
                 let row = found.entry((bundle.client, bundle.transport, member.client_port())).or_default();
-                row.insert((bundle.server, member.server_port()));
+                row.insert((bundle.server, member.asked));
             }
         }
         Self(found)
@@ -431,7 +439,7 @@ fn unlinked<'t>(bundle: &Bundle, members: Vec<Directed<'t>>, pinned: &Pinned) ->
     let rest = whole.remove(&false).unwrap_or_default();
     let mut by_server: BTreeMap<u16, Vec<Directed<'t>>> = BTreeMap::new();
     for member in rest {
-        by_server.entry(member.server_port()).or_default().push(member);
+        by_server.entry(member.asked).or_default().push(member);
     }
     let (once, often): (Vec<_>, Vec<_>) = by_server.into_iter().partition(|(port, members)| {
         let accepted = members.iter().all(|m| m.tuple.sides.iter().all(|side| side.packets > 0));

@@ -71,7 +71,7 @@ impl Key {
 }
 
 /// An address of a packet as one of the standard library.
-pub(super) fn ip(family: u8, address: Address) -> IpAddr {
+pub(crate) fn ip(family: u8, address: Address) -> IpAddr {
     if family == 4 {
         Ipv4Addr::from_bits(address.lo as u32).into()
     } else {

@@ -5,6 +5,7 @@
 //! one sees packets.
 
 mod asks;
+pub mod draft;
 pub mod evidence;
 pub mod flow;
 mod group;
@@ -16,8 +17,10 @@ mod probe;
 mod say;
 mod side;
 pub mod table;
+pub mod verify;
 
 pub use flow::{Flow, Idiom, Ports};
+pub(crate) use key::ip;
 pub use table::{Table, Traffic};
 
 /// The flows of all that was seen, in order.

@@ -8,7 +8,7 @@ use banchi_common::direction::{Class, Protocol};
 
 use super::asks::How;
 use super::evidence::{KINDS, Kind, Weights, about};
-use super::flow::{Flow, Idiom, Ports};
+use super::flow::{Flow, Ports};
 use super::group::{Directed, Part, Verdict};
 use super::key::ip;
 use super::linked::Link;
@@ -18,8 +18,6 @@ use super::table::Traffic;
 
 /// Evidence below this weight is not worth a sentence.
 const FAINT: f32 = 0.2;
-/// Openings without an answer that look like a scan or a dead server, and nothing else.
-const NOBODY: u64 = 0;
 
 /// The flow of a part.
 pub(super) fn flow(traffic: &Traffic, part: Part<'_>) -> Flow {
@@ -115,7 +113,10 @@ pub(super) fn flow(traffic: &Traffic, part: Part<'_>) -> Flow {
             .unwrap_or(0),
         server_first: part.members.iter().any(|m| m.tuple.starter != m.client && !m.answers_only),
         allotted: part.allotted,
-        unanswered: packets(false) == NOBODY,
+        unanswered: packets(false) == 0,
+        refused: sum(&|side| u64::from(side.opened), true) > 0
+            && sum(&|side| u64::from(side.accepted), false) == 0
+            && sum(&|side| side.payloads, true) == 0,
         exception: part.exception,
     };
     flow.evidence = evidence(&flow, verdict, &weights, &part.members);
@@ -301,9 +302,4 @@ impl NameOf for Protocol {
     fn name_of(self) -> &'static str {
         self.about().name
     }
-}
-
-/// Whether a flow's idiom leaves its direction open.
-pub(super) const fn is_open(idiom: Idiom) -> bool {
-    matches!(idiom, Idiom::Peer | Idiom::Undecided)
 }
