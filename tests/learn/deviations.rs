@@ -38,7 +38,9 @@ fn sent(packet: Packet, from: &str) -> Packet {
 fn plant() -> Recorded {
     let mut plant = Recorded::default();
     let mut udp = |at: u64, from: &str, to: &str, n: u64| {
-        plant.frames.push((crate::recorded::START + at, sent(Packet::udp(from, to).payload(noise(n)), from).build()));
+        plant
+            .frames
+            .push((crate::recorded::START + at, sent(Packet::udp(from, to).payload(noise(n)), from).build()));
     };
     let seconds = 600;
     for n in 0..seconds {
@@ -78,7 +80,10 @@ fn deviation(kind: usize, random: &mut fastrand::Rng) -> (u64, Vec<u8>, Reason) 
     let udp = |from: &str, to: &str| Packet::udp(from, to).payload(noise(7));
     let (packet, reason) = match kind % 8 {
         0 => (sent(udp(&format!("10.10.1.5:{stray}"), &server), "10.10.1.5"), Reason::SourcePortDeviation),
-        1 => (sent(udp(&format!("10.10.1.6:{stray}"), "10.20.0.30:9700"), "10.10.1.6"), Reason::SourcePortDeviation),
+        1 => (
+            sent(udp(&format!("10.10.1.6:{stray}"), "10.20.0.30:9700"), "10.10.1.6"),
+            Reason::SourcePortDeviation,
+        ),
         2 => (sent(udp("10.10.1.5:6000", &neighbour), "10.10.1.5"), Reason::AddressPortMismatch),
         3 => {
             let opening = Packet::tcp("10.20.0.50:502", format!("10.10.1.8:{stray}").as_str(), flags::SYN);
@@ -107,7 +112,8 @@ fn a_learnt_policy_lets_its_own_traffic_pass_and_finds_what_deviates() {
     let options = Options { macs: true, ..Options::default() };
     let draft = draft(&traffic, &flows(&traffic), &options);
     let loaded = banchi::policy::load("draft.yaml", &draft.text);
-    let policy = loaded.policy.as_ref().unwrap_or_else(|| panic!("{:#?}\n{}", loaded.diagnostics, draft.text));
+    let policy =
+        loaded.policy.as_ref().unwrap_or_else(|| panic!("{:#?}\n{}", loaded.diagnostics, draft.text));
     assert_eq!(loaded.warnings(), 0, "{:#?}\n{}", loaded.diagnostics, draft.text);
     let image = banchi::image::compile(policy).unwrap();
 
@@ -121,24 +127,26 @@ fn a_learnt_policy_lets_its_own_traffic_pass_and_finds_what_deviates() {
     all.sort();
     // Namespaces belong to threads, and the harness uses its own again.
     let outcome = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut tested = Tested::load(policy, &image).expect("the kernel takes the program; this needs root");
-            let mut wrong: BTreeMap<(Option<Reason>, Option<Reason>), u64> = BTreeMap::new();
-            let mut found = 0;
-            for (number, (at, bytes, wanted)) in (1..).zip(&all) {
-                let frame =
-                    Frame { at: *at, file: 0, number, interface: None, bytes: bytes.clone(), missing: 0 };
-                let fate = tested.run(&frame, &[]).unwrap();
-                assert!(matches!(fate, Fate::Judged(_)), "{fate:?}");
-                match (wanted, fate.against()) {
-                    (wanted, against) if *wanted == against => found += usize::from(against.is_some()),
-                    (wanted, against) => *wrong.entry((*wanted, against)).or_default() += 1,
+        scope
+            .spawn(|| {
+                let mut tested =
+                    Tested::load(policy, &image).expect("the kernel takes the program; this needs root");
+                let mut wrong: BTreeMap<(Option<Reason>, Option<Reason>), u64> = BTreeMap::new();
+                let mut found = 0;
+                for (number, (at, bytes, wanted)) in (1..).zip(&all) {
+                    let frame =
+                        Frame { at: *at, file: 0, number, interface: None, bytes: bytes.clone(), missing: 0 };
+                    let fate = tested.run(&frame, &[]).unwrap();
+                    assert!(matches!(fate, Fate::Judged(_)), "{fate:?}");
+                    match (wanted, fate.against()) {
+                        (wanted, against) if *wanted == against => found += usize::from(against.is_some()),
+                        (wanted, against) => *wrong.entry((*wanted, against)).or_default() += 1,
+                    }
                 }
-            }
-            (found, wrong)
-        })
-        .join()
-        .unwrap()
+                (found, wrong)
+            })
+            .join()
+            .unwrap()
     });
     assert_eq!(outcome, (INJECTED, BTreeMap::new()), "{}", draft.text);
 }

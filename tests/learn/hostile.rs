@@ -96,7 +96,8 @@ fn compressed_captures_say_the_same() {
     let (folder, path, bytes) = capture();
     let plain = read(&path);
     let gzip = folder.path().join("some.pcap.gz");
-    let mut encoder = flate2::write::GzEncoder::new(std::fs::File::create(&gzip).unwrap(), flate2::Compression::fast());
+    let mut encoder =
+        flate2::write::GzEncoder::new(std::fs::File::create(&gzip).unwrap(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, &bytes).unwrap();
     encoder.finish().unwrap();
     assert_eq!(read(&gzip), plain);
@@ -150,11 +151,18 @@ fn a_flood_of_ports_and_addresses_stays_within_its_bounds() {
             1 => Packet::tcp(client.as_str(), "10.20.0.8:502", flags::ACK),
             // Addresses that do not exist.
             _ => {
-                let from = format!("{}.{}.{}.{}:9", random.u8(1..224), random.u8(..), random.u8(..), random.u8(1..255));
+                let from = format!(
+                    "{}.{}.{}.{}:9",
+                    random.u8(1..224),
+                    random.u8(..),
+                    random.u8(..),
+                    random.u8(1..255)
+                );
                 Packet::udp(from.as_str(), "10.20.0.7:9").payload([1])
             }
         };
-        let frame = Frame { at: n * MS, file: 0, number: n, interface: None, bytes: packet.build(), missing: 0 };
+        let frame =
+            Frame { at: n * MS, file: 0, number: n, interface: None, bytes: packet.build(), missing: 0 };
         table.packet(&frame);
     }
     let traffic = table.finish();
@@ -162,6 +170,11 @@ fn a_flood_of_ports_and_addresses_stays_within_its_bounds() {
     let counted: u64 = traffic.tuples.iter().flat_map(|tuple| &tuple.sides).map(|side| side.packets).sum();
     assert_eq!(counted + traffic.left_out, packets);
     let flows = flows(&traffic);
-    let modbus = flows.iter().find(|flow| flow.server.to_string() == "10.20.0.7" && flow.service.as_deref() == Some("modbus"));
-    assert!(modbus.is_some_and(|flow| flow.client.to_string() == "10.10.1.5" && flow.packets > 10_000), "{modbus:#?}");
+    let modbus = flows
+        .iter()
+        .find(|flow| flow.server.to_string() == "10.20.0.7" && flow.service.as_deref() == Some("modbus"));
+    assert!(
+        modbus.is_some_and(|flow| flow.client.to_string() == "10.10.1.5" && flow.packets > 10_000),
+        "{modbus:#?}"
+    );
 }

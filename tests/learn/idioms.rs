@@ -25,7 +25,11 @@ fn a_controller_with_one_port_for_each_module() {
     }
     let flows = plant.sorted().flows();
     let flow = only(&flows);
-    assert_eq!((flow.client.to_string(), flow.idiom), ("10.20.0.5".to_owned(), Idiom::PinnedSource), "{flow:#?}");
+    assert_eq!(
+        (flow.client.to_string(), flow.idiom),
+        ("10.20.0.5".to_owned(), Idiom::PinnedSource),
+        "{flow:#?}"
+    );
     assert_eq!((&flow.client_port, &flow.server_port), (&set([5010]), &set(modules)));
 }
 
@@ -55,8 +59,11 @@ fn stations(ports: &[(u8, u16)]) -> Vec<Flow> {
 fn ports_that_follow_from_addresses() {
     for count in [3_u8, 8, 40, 200] {
         // Every seventh is missing where there are enough.
-        let mut ports: Vec<(u8, u16)> =
-            (11..).take(count.into()).filter(|n| count < 8 || n % 7 != 0).map(|n| (n, 6000 + u16::from(n))).collect();
+        let mut ports: Vec<(u8, u16)> = (11..)
+            .take(count.into())
+            .filter(|n| count < 8 || n % 7 != 0)
+            .map(|n| (n, 6000 + u16::from(n)))
+            .collect();
         let swapped = (count >= 8).then(|| {
             let (a, b) = (ports[3].1, ports[4].1);
             (ports[3].1, ports[4].1) = (b, a);
@@ -65,8 +72,14 @@ fn ports_that_follow_from_addresses() {
         let flows = stations(&ports);
         assert_eq!(flows.len(), ports.len(), "{count} stations");
         for flow in &flows {
-            assert_eq!((flow.idiom, flow.client.to_string()), (Idiom::AddressLinked, "10.10.1.5".to_owned()), "{flow:#?}");
-            let Some(Link::Linear { base, octet, step, exceptions }) = &flow.link else { panic!("{flow:#?}") };
+            assert_eq!(
+                (flow.idiom, flow.client.to_string()),
+                (Idiom::AddressLinked, "10.10.1.5".to_owned()),
+                "{flow:#?}"
+            );
+            let Some(Link::Linear { base, octet, step, exceptions }) = &flow.link else {
+                panic!("{flow:#?}")
+            };
             assert_eq!((*base, *octet, *step), (6000, 4, 1));
             assert_eq!(exceptions.len(), swapped.map_or(0, |both| both.len()));
             assert_eq!(flow.exception, exceptions.contains_key(&flow.server));
@@ -126,8 +139,14 @@ fn a_capture_that_begins_with_an_answer_is_not_turned_round() {
 fn each_side_at_its_own_pace_has_no_client() {
     let mut plant = Recorded::default();
     for n in 0..200 {
-        plant.add(n * 20 * MS, &banchi_tests::packet::Packet::udp("10.10.1.5:9800", "10.20.0.7:9800").payload([0xe1, 7]));
-        plant.add(n * 23 * MS + MS, &banchi_tests::packet::Packet::udp("10.20.0.7:9800", "10.10.1.5:9800").payload([0xe2, 9]));
+        plant.add(
+            n * 20 * MS,
+            &banchi_tests::packet::Packet::udp("10.10.1.5:9800", "10.20.0.7:9800").payload([0xe1, 7]),
+        );
+        plant.add(
+            n * 23 * MS + MS,
+            &banchi_tests::packet::Packet::udp("10.20.0.7:9800", "10.10.1.5:9800").payload([0xe2, 9]),
+        );
     }
     let flows = plant.sorted().flows();
     assert!(matches!(only(&flows).idiom, Idiom::Peer | Idiom::Undecided), "{flows:#?}");
@@ -139,7 +158,10 @@ fn an_answer_from_another_port_belongs_to_its_question() {
     use banchi_tests::packet::Packet;
     for n in 0..20 {
         plant.add(n * SECOND, &Packet::udp("10.10.1.5:40123", "10.20.0.7:2000").payload([0xe1, n as u8]));
-        plant.add(n * SECOND + 6 * MS, &Packet::udp("10.20.0.7:2001", "10.10.1.5:40123").payload([0xe2, n as u8]));
+        plant.add(
+            n * SECOND + 6 * MS,
+            &Packet::udp("10.20.0.7:2001", "10.10.1.5:40123").payload([0xe2, n as u8]),
+        );
     }
     let flows = plant.flows();
     let flow = only(&flows);
@@ -163,7 +185,10 @@ fn sessions_with_a_port_each_are_one_flow() {
 fn a_stream_that_nobody_answers_is_one_way_and_has_a_period() {
     let mut plant = Recorded::default();
     for n in 0..50 {
-        plant.add(n * 100 * MS, &banchi_tests::packet::Packet::udp("10.20.0.7:1024", "10.10.1.5:6161").payload([0xe1, n as u8]));
+        plant.add(
+            n * 100 * MS,
+            &banchi_tests::packet::Packet::udp("10.20.0.7:1024", "10.10.1.5:6161").payload([0xe1, n as u8]),
+        );
     }
     let flows = plant.flows();
     let flow = only(&flows);

@@ -17,6 +17,7 @@ mod dissector;
 mod golden;
 mod hostile;
 mod idioms;
+mod own;
 mod recorded;
 
 use std::io::Write as _;

@@ -91,7 +91,8 @@ impl<'p> Ingress<'p> {
             return place.map_or(Way::Nowhere, Way::In);
         };
         let is_group = destination.is_some_and(|address| self.policy.is_group(address));
-        if to == Some(zone) && !is_group && content != Content::Arp {
+        let at_home = home.is_none_or(|home| home == zone);
+        if to == Some(zone) && at_home && !is_group && content != Content::Arp {
             return Way::Within;
         }
         let (place, grown) = self.enter(captured, &headers, zone, named, retag);
@@ -103,7 +104,8 @@ impl<'p> Ingress<'p> {
     fn candidates(&self, named: Option<&String>, tags: Vlan) -> Vec<ZoneId> {
         let zones = self.policy.zones.iter().enumerate().filter(|(_, zone)| !zone.is_gateway);
         let fits = zones.filter(|(_, zone)| {
-            let has_tags = if zone.vlans.is_empty() { tags == Vlan::Untagged } else { zone.vlans.contains(&tags) };
+            let has_tags =
+                if zone.vlans.is_empty() { tags == Vlan::Untagged } else { zone.vlans.contains(&tags) };
             has_tags && named.is_none_or(|name| zone.interfaces.contains(name))
         });
         fits.map(|(place, _)| place).collect()
@@ -145,7 +147,8 @@ impl<'p> Ingress<'p> {
         let interface = named.or_else(|| row.and_then(|zone| zone.interfaces.first()));
         let place = interface.and_then(|name| self.image.interfaces.iter().position(|known| known == name));
         let kind = headers.l3().saturating_sub(2);
-        let (Some(stations), Some(rest), true) = (bytes.get(..12), bytes.get(kind..), retag && kind >= 12) else {
+        let (Some(stations), Some(rest), true) = (bytes.get(..12), bytes.get(kind..), retag && kind >= 12)
+        else {
             self.frame.extend_from_slice(bytes);
             return (place, 0);
         };

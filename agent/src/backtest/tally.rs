@@ -74,7 +74,13 @@ impl Tally {
     }
 
     /// Counts a packet, and says whether it is among the first of its kind.
-    pub(super) fn count(&mut self, frame: &Frame, fate: &Fate, other: Option<&Fate>, rule: Option<&str>) -> bool {
+    pub(super) fn count(
+        &mut self,
+        frame: &Frame,
+        fate: &Fate,
+        other: Option<&Fate>,
+        rule: Option<&str>,
+    ) -> bool {
         self.packets += 1;
         self.within_zone += u64::from(*fate == Fate::Within);
         self.unplaced += u64::from(*fate == Fate::Nowhere);
@@ -108,7 +114,13 @@ impl Tally {
         }
         let why = why(fate, other);
         let packet = summary(frame);
-        self.examples.push(Example { number: frame.number, at: frame.at, why, packet, rule: rule.map(str::to_owned) });
+        self.examples.push(Example {
+            number: frame.number,
+            at: frame.at,
+            why,
+            packet,
+            rule: rule.map(str::to_owned),
+        });
         true
     }
 }

@@ -53,8 +53,7 @@ struct Interface {
 
 impl CaptureFile {
     pub(super) fn open(path: &Path, progress: &Arc<AtomicU64>) -> Result<Self, CaptureError> {
-        Self::of(open(path, progress)?)
-            .map_err(|why| CaptureError::NoCapture { path: path.to_owned(), why })
+        Self::of(open(path, progress)?).map_err(|why| CaptureError::NoCapture { path: path.to_owned(), why })
     }
 
     fn of(stream: impl Read + Send + 'static) -> Result<Self, String> {
@@ -201,15 +200,10 @@ fn take_block(block: &Block<'_>, links: &mut Vec<Interface>, frame: &mut Frame) 
     Taken::Nothing
 }
 
-fn put(
-    links: &[Interface],
-    place: usize,
-    at: u64,
-    bytes: &[u8],
-    length: usize,
-    frame: &mut Frame,
-) -> Taken {
-    let Some(interface) = links.get(place) else { return Taken::Wrong("a packet comes before its interface") };
+fn put(links: &[Interface], place: usize, at: u64, bytes: &[u8], length: usize, frame: &mut Frame) -> Taken {
+    let Some(interface) = links.get(place) else {
+        return Taken::Wrong("a packet comes before its interface");
+    };
     frame.bytes.clear();
     frame.at = at;
     frame.missing = length.saturating_sub(bytes.len()).min(LONGEST);

@@ -90,10 +90,16 @@ mod tests {
     #[test]
     fn cooked_headers_keep_sender_and_protocol() {
         let v1 = [0, 1, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0, 0x45];
-        assert_eq!(of(Linktype::LINUX_SLL, &v1).as_deref(), Some(&[255, 255, 255, 255, 255, 255, 1, 2, 3, 4, 5, 6, 8, 0, 0x45][..]));
+        assert_eq!(
+            of(Linktype::LINUX_SLL, &v1).as_deref(),
+            Some(&[255, 255, 255, 255, 255, 255, 1, 2, 3, 4, 5, 6, 8, 0, 0x45][..])
+        );
         let v2 = [0x81, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 0, 20, 8, 0, 0x45];
         let frame = of(Linktype::LINUX_SLL2, &v2);
-        assert_eq!(frame.as_deref().map(|f| &f[6..]), Some(&[1, 2, 3, 4, 5, 6, 0x81, 0, 0, 20, 8, 0, 0x45][..]));
+        assert_eq!(
+            frame.as_deref().map(|f| &f[6..]),
+            Some(&[1, 2, 3, 4, 5, 6, 0x81, 0, 0, 20, 8, 0, 0x45][..])
+        );
         for cut in 0..v1.len() - 1 {
             assert_eq!(of(Linktype::LINUX_SLL, &v1[..cut]), None, "{cut}");
         }

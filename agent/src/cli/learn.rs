@@ -69,7 +69,10 @@ fn learn(args: &Args) -> Result<(), ExitCode> {
     let draft = draft(&traffic, &flows, &Options { assets, captures, interfaces, macs: args.macs });
     if draft.rules == 0 {
         let left_out = draft.left_out.first().map_or("nothing was asked", |(_, why)| why.text());
-        return Err(fail(1, format!("no rule can be made of this traffic ({left_out}); nothing was written")));
+        return Err(fail(
+            1,
+            format!("no rule can be made of this traffic ({left_out}); nothing was written"),
+        ));
     }
     write(path, &draft.text)?;
     report(args, path, &draft)

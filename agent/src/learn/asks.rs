@@ -61,7 +61,15 @@ impl Asks {
     }
 
     /// Takes a packet of a side; `alone` says that the other side has not sent any.
-    pub(super) fn packet(&mut self, key: &Key, side: usize, class: Class, at: u64, alone: bool, to_group: bool) {
+    pub(super) fn packet(
+        &mut self,
+        key: &Key,
+        side: usize,
+        class: Class,
+        at: u64,
+        alone: bool,
+        to_group: bool,
+    ) {
         if !alone {
             return;
         }

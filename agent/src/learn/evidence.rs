@@ -95,7 +95,10 @@ impl Weights {
 
     /// What the tuple itself shows.
     fn own(&self) -> f32 {
-        self.of(Kind::Opening) + self.of(Kind::Class) + self.of(Kind::Elsewhere) + self.of(Kind::Timing)
+        self.of(Kind::Opening)
+            + self.of(Kind::Class)
+            + self.of(Kind::Elsewhere)
+            + self.of(Kind::Timing)
             + self.of(Kind::FirstWord)
     }
 }
@@ -168,8 +171,9 @@ pub fn about(protocol: u8) -> Option<&'static About> {
 pub fn votes(tuple: &Tuple) -> [u32; 2] {
     let [low, high] = &tuple.sides;
     // Where servers notify and clients do not, a notification shows a server.
-    let server_notifies = about(tuple.protocol)
-        .is_some_and(|about| about.server.holds(Class::Notification) && !about.client.holds(Class::Notification));
+    let server_notifies = about(tuple.protocol).is_some_and(|about| {
+        about.server.holds(Class::Notification) && !about.client.holds(Class::Notification)
+    });
     let votes = |asks: &super::side::Side, answers: &super::side::Side| {
         let told = if server_notifies { answers.class(Class::Notification) } else { 0 };
         asks.class(Class::Request).saturating_add(answers.class(Class::Response)).saturating_add(told)
@@ -320,7 +324,8 @@ impl Uses {
 
     /// One side speaks with many others who all have one port.
     fn fan_out(&self, key: &Key) -> f32 {
-        let hub = [0, 1].map(|side| self.get(key, side).is_some_and(|row| row.hosts >= 3 && row.peers.len() == 1));
+        let hub =
+            [0, 1].map(|side| self.get(key, side).is_some_and(|row| row.hosts >= 3 && row.peers.len() == 1));
         match hub {
             [true, false] => 0.6,
             [false, true] => -0.6,

@@ -86,7 +86,9 @@ pub(super) fn flows(traffic: &Traffic, weights: &[Weights]) -> Vec<Flow> {
         }
     }
     flows.sort_by(|a, b| {
-        let key = |flow: &Flow| (flow.client, flow.server, flow.transport, flow.server_port.clone(), flow.client_port.clone());
+        let key = |flow: &Flow| {
+            (flow.client, flow.server, flow.transport, flow.server_port.clone(), flow.client_port.clone())
+        };
         key(a).cmp(&key(b))
     });
     flows
@@ -206,7 +208,8 @@ fn adopt(bundles: &mut BTreeMap<Bundle, Vec<Directed<'_>>>) {
                 let known = bundles.get(&decided);
                 known.is_some_and(|known| known.iter().any(|known| known.server_port() == port))
             };
-            let (way, flip) = match (fits(&bundle, member.server_port()), fits(&turned, member.client_port())) {
+            let (way, flip) = match (fits(&bundle, member.server_port()), fits(&turned, member.client_port()))
+            {
                 (true, false) => (Bundle { verdict: Verdict::Decided, ..bundle }, false),
                 (false, true) => (Bundle { verdict: Verdict::Decided, ..turned }, true),
                 _ => (bundle, false),
@@ -247,7 +250,9 @@ impl Pinned {
     /// Whether a port is set for the client, as far as one can see.
     fn is_pinned(&self, client: IpAddr, transport: Transport, port: u16) -> bool {
         port != 0
-            && (ports::is_set(port) || ports::is_clients(transport, port) || self.diverges(client, transport, port))
+            && (ports::is_set(port)
+                || ports::is_clients(transport, port)
+                || self.diverges(client, transport, port))
     }
 }
 
@@ -269,13 +274,32 @@ fn links(
 ) -> BTreeMap<Spread, (Link, BTreeMap<IpAddr, u16>)> {
     let mut spreads: BTreeMap<Spread, BTreeMap<IpAddr, BTreeMap<u16, u64>>> = BTreeMap::new();
     for (bundle, members) in bundles.iter().filter(|(bundle, _)| bundle.verdict == Verdict::Decided) {
-        for member in members.iter().filter(|member| !member.answers_only && member.tuple.key.transport != 3) {
+        for member in members.iter().filter(|member| !member.answers_only && member.tuple.key.transport != 3)
+        {
             let packets: u64 = member.tuple.sides.iter().map(|side| side.packets).sum();
             let stations = spreads.entry(spread(bundle, member, pinned)).or_default();
             *stations.entry(bundle.server).or_default().entry(member.server_port()).or_default() += packets;
         }
     }
     let mut found = BTreeMap::new();
+    // Stations that ask each other: of each client too few, of all together enough for a line.
+    let mut chains: BTreeMap<(Transport, u8), (BTreeMap<IpAddr, u16>, Vec<Spread>)> = BTreeMap::new();
+    for (spread, stations) in &spreads {
+        let [(station, ports)] = stations.iter().collect::<Vec<_>>()[..] else { continue };
+        let Some(port) = dominant(ports).filter(|port| ports::entries(spread.1, *port).is_empty()) else {
+            continue;
+        };
+        let chain = chains.entry((spread.1, spread.2)).or_default();
+        chain.0.insert(*station, port);
+        chain.1.push(*spread);
+    }
+    for (stations, members) in chains.into_values() {
+        let Some(link @ Link::Linear { .. }) = fit(&stations, false).filter(|_| stations.len() > FEWEST)
+        else {
+            continue;
+        };
+        found.extend(members.into_iter().map(|spread| (spread, (link.clone(), stations.clone()))));
+    }
     for (spread, stations) in spreads {
         let singles: BTreeMap<IpAddr, u16> =
             stations.iter().filter_map(|(at, ports)| Some((*at, dominant(ports)?))).collect();
@@ -414,7 +438,11 @@ fn same(part: &Part<'_>) -> bool {
 
 /// Splits what is not linked: one pinned port with many servers' ports stays together, a range allotted per session
 /// does, and everything else is one flow for each port of the server.
-fn unlinked<'t>(bundle: &Bundle, members: Vec<Directed<'t>>, pinned: &Pinned) -> Vec<(Vec<Directed<'t>>, bool)> {
+fn unlinked<'t>(
+    bundle: &Bundle,
+    members: Vec<Directed<'t>>,
+    pinned: &Pinned,
+) -> Vec<(Vec<Directed<'t>>, bool)> {
     let diverges =
         |member: &Directed<'_>| pinned.diverges(bundle.client, bundle.transport, member.client_port());
     let mut whole: BTreeMap<bool, Vec<Directed<'t>>> = BTreeMap::new();
@@ -461,11 +489,14 @@ fn ordinary(traffic: &Traffic, bundle: &Bundle, part: &mut Part<'_>, pinned: &Pi
     let fixed = clients.len() <= 4
         && clients.iter().all(|port| pinned.is_pinned(bundle.client, bundle.transport, *port));
     let same = same(part);
-    let server_silent = part.members.iter().all(|member| {
-        member.tuple.sides.get(1 - member.client).is_some_and(|side| side.packets == 0)
-    });
+    let server_silent = part
+        .members
+        .iter()
+        .all(|member| member.tuple.sides.get(1 - member.client).is_some_and(|side| side.packets == 0));
     let answered = bundle.verdict == Verdict::Decided
-        && (!server_silent || part.members.iter().any(|m| m.answers_only) || part.members.iter().any(|m| is_answered(traffic, m)));
+        && (!server_silent
+            || part.members.iter().any(|m| m.answers_only)
+            || part.members.iter().any(|m| is_answered(traffic, m)));
     part.idiom = match bundle.verdict {
         Verdict::Undecided => Idiom::Undecided,
         Verdict::Peer => Idiom::Peer,

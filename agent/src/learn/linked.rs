@@ -125,14 +125,19 @@ mod tests {
     #[test]
     fn a_line_is_found_through_gaps_and_swaps() {
         for count in [3_u8, 8, 50, 200] {
-            let mut found = stations((10..10 + count).filter(|n| n % 7 != 3 || count < 8).map(|n| (n, 6000 + 2 * u16::from(n))));
-            let swapped: Vec<IpAddr> = if count < 8 { vec![] } else { found.keys().copied().skip(2).take(2).collect() };
+            let mut found = stations(
+                (10..10 + count).filter(|n| n % 7 != 3 || count < 8).map(|n| (n, 6000 + 2 * u16::from(n))),
+            );
+            let swapped: Vec<IpAddr> =
+                if count < 8 { vec![] } else { found.keys().copied().skip(2).take(2).collect() };
             if let [a, b] = swapped.as_slice() {
                 let (p, q) = (found[a], found[b]);
                 found.insert(*a, q);
                 found.insert(*b, p);
             }
-            let Some(Link::Linear { base, octet, step, exceptions }) = fit(&found, false) else { panic!("{count}") };
+            let Some(Link::Linear { base, octet, step, exceptions }) = fit(&found, false) else {
+                panic!("{count}")
+            };
             assert_eq!((base, octet, step), (6000, 4, 2));
             assert_eq!(exceptions.keys().copied().collect::<Vec<_>>(), swapped);
         }

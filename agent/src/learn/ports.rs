@@ -78,10 +78,11 @@ pub const fn is_set(port: u16) -> bool {
 pub fn is_clients(transport: Transport, port: u16) -> bool {
     let known = [Transport::Tcp, Transport::Udp].iter().any(|carrier| !entries(*carrier, port).is_empty());
     let fixed = catalogue::entries().iter().filter(|entry| entry.service.transport == transport);
-    known || fixed.into_iter().any(|entry| match &entry.service.source_port {
-        SourcePort::Set(ranges) => ranges.iter().any(|range| (range.first..=range.last).contains(&port)),
-        _ => false,
-    })
+    known
+        || fixed.into_iter().any(|entry| match &entry.service.source_port {
+            SourcePort::Set(ranges) => ranges.iter().any(|range| (range.first..=range.last).contains(&port)),
+            _ => false,
+        })
 }
 
 /// The weakest evidence: one of the two ports is known as a server's. Positive where it is that of side 1.

@@ -50,7 +50,9 @@ impl Probe {
             let score = fit(about.protocol, rows)?;
             Some((score, about.protocol, *rows))
         });
-        fitting.max_by_key(|(score, protocol, _)| (*score, u8::MAX - *protocol as u8)).map(|(_, p, rows)| (p, rows))
+        fitting
+            .max_by_key(|(score, protocol, _)| (*score, u8::MAX - *protocol as u8))
+            .map(|(_, p, rows)| (p, rows))
     }
 }
 
@@ -76,7 +78,8 @@ pub(super) fn of_port(transport: u8, port: u16) -> u8 {
         let mut ports = [vec![0; 1 << 16], vec![0; 1 << 16]];
         for entry in catalogue::entries() {
             let service = &entry.service;
-            let (Some(Direction::Named(protocol)), ServerPort::Set(ranges)) = (&service.direction, &service.port)
+            let (Some(Direction::Named(protocol)), ServerPort::Set(ranges)) =
+                (&service.direction, &service.port)
             else {
                 continue;
             };
@@ -87,7 +90,9 @@ pub(super) fn of_port(transport: u8, port: u16) -> u8 {
             };
             for range in ranges.iter().filter(|range| range.last - range.first < WIDEST) {
                 for port in range.first..=range.last {
-                    if let Some(row) = ports.get_mut(place).and_then(|rows: &mut Vec<u8>| rows.get_mut(usize::from(port))) {
+                    if let Some(row) =
+                        ports.get_mut(place).and_then(|rows: &mut Vec<u8>| rows.get_mut(usize::from(port)))
+                    {
                         *row = *protocol as u8;
                     }
                 }

@@ -76,7 +76,8 @@ pub(super) fn flow(traffic: &Traffic, part: Part<'_>) -> Flow {
     let service = name(part.transport, part.protocol, spoken, &server_port);
     let verdict = part.members.first().map_or(Verdict::Undecided, |m| m.verdict);
     let weights = total(&part.members);
-    let period = part.members.iter().filter_map(|m| m.tuple.sides.get(m.client)).max_by_key(|side| side.packets);
+    let period =
+        part.members.iter().filter_map(|m| m.tuple.sides.get(m.client)).max_by_key(|side| side.packets);
     let period = period.and_then(|side| side.rhythm.period());
     let mut flow = Flow {
         client: part.client,
@@ -282,8 +283,7 @@ fn words(kind: Kind, for_client: bool, flow: &Flow, members: &[Directed<'_>]) ->
 
 fn elsewhere(flow: &Flow, who: IpAddr, other: IpAddr) -> String {
     let list = |ports: &BTreeSet<u16>| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-    let addresses =
-        |set: &BTreeSet<IpAddr>| set.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+    let addresses = |set: &BTreeSet<IpAddr>| set.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
     if !flow.reply_from.is_empty() {
         format!("{other} answers {who} from another port than it was asked on: {}", list(&flow.reply_from))
     } else if !flow.reply_to.is_empty() {

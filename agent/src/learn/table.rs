@@ -205,7 +205,8 @@ impl Table {
             self.fold();
         }
         if self.folds
-            && let Some(folded) = [0, 1].map(|side| key.folded(side)).into_iter().find(|k| self.tuples.contains_key(k))
+            && let Some(folded) =
+                [0, 1].map(|side| key.folded(side)).into_iter().find(|k| self.tuples.contains_key(k))
         {
             if let Some(tuple) = self.tuples.get_mut(&folded) {
                 tuple.folded = tuple.folded.saturating_add(1);

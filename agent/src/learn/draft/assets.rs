@@ -48,7 +48,8 @@ pub enum AssetFileError {
     Empty,
 }
 
-const ADDRESS: &[&str] = &["address", "ip", "ip address", "ip_address", "primary ip", "primary ipv4", "primary_ip4"];
+const ADDRESS: &[&str] =
+    &["address", "ip", "ip address", "ip_address", "primary ip", "primary ipv4", "primary_ip4"];
 const NAME: &[&str] = &["name", "device", "asset", "dns name", "dns_name", "hostname"];
 const ZONE: &[&str] = &["zone", "vlan", "site", "location", "role"];
 const MAC: &[&str] = &["mac", "mac address", "mac_address"];
@@ -110,15 +111,26 @@ fn json(text: &str) -> Result<BTreeMap<IpAddr, Known>, AssetFileError> {
     let mut hosts = BTreeMap::new();
     for row in &rows {
         let text = |pointers: &[&str]| {
-            pointers.iter().find_map(|at| row.pointer(at).and_then(Value::as_str)).filter(|text| !text.is_empty())
+            pointers
+                .iter()
+                .find_map(|at| row.pointer(at).and_then(Value::as_str))
+                .filter(|text| !text.is_empty())
         };
         let address = text(&["/primary_ip4/address", "/primary_ip/address", "/address", "/ip"]);
         let Some(at) = address.and_then(host) else { continue };
         let known = Known {
-            name: text(&["/assigned_object/device/name", "/dns_name", "/name", "/device/name"]).and_then(word),
-            zone: text(&["/zone", "/custom_fields/zone", "/vlan/name", "/site/slug", "/site/name", "/location/name"])
-                .or_else(|| text(&["/vrf/name", "/tenant/slug", "/role/slug", "/device_role/slug"]))
+            name: text(&["/assigned_object/device/name", "/dns_name", "/name", "/device/name"])
                 .and_then(word),
+            zone: text(&[
+                "/zone",
+                "/custom_fields/zone",
+                "/vlan/name",
+                "/site/slug",
+                "/site/name",
+                "/location/name",
+            ])
+            .or_else(|| text(&["/vrf/name", "/tenant/slug", "/role/slug", "/device_role/slug"]))
+            .and_then(word),
             mac: text(&["/mac", "/mac_address", "/assigned_object/mac_address"]).and_then(hardware),
         };
         hosts.insert(at, known);
@@ -140,7 +152,8 @@ pub(super) fn word(text: &str) -> Option<String> {
 }
 
 fn hardware(text: &str) -> Option<[u8; 6]> {
-    let bytes: Option<Vec<u8>> = text.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    let bytes: Option<Vec<u8>> =
+        text.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
     bytes?.try_into().ok()
 }
 
@@ -151,7 +164,10 @@ mod tests {
 
     #[test]
     fn columns_are_found_by_their_names() {
-        let file = AssetFile::read("Name;IP Address;Zone;MAC\nPLC 7;10.20.0.17/24;line a;00-80-f4-0a-0b-0c\n;10.20.0.18;;\n").unwrap();
+        let file = AssetFile::read(
+            "Name;IP Address;Zone;MAC\nPLC 7;10.20.0.17/24;line a;00-80-f4-0a-0b-0c\n;10.20.0.18;;\n",
+        )
+        .unwrap();
         let plc = &file.0[&"10.20.0.17".parse().unwrap()];
         assert_eq!((plc.name.as_deref(), plc.zone.as_deref()), (Some("PLC-7"), Some("line-a")));
         assert_eq!(plc.mac, Some([0, 0x80, 0xf4, 0x0a, 0x0b, 0x0c]));

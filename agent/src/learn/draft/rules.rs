@@ -27,10 +27,7 @@ pub(super) struct Rule<'p> {
 }
 
 /// Finds the zones of both ends, and leaves out what does not cross.
-pub(super) fn place(
-    site: &Site,
-    kept: Vec<(Flow, BTreeSet<Flag>)>,
-) -> (Vec<Pair>, Vec<(Flow, LeftOut)>) {
+pub(super) fn place(site: &Site, kept: Vec<(Flow, BTreeSet<Flag>)>) -> (Vec<Pair>, Vec<(Flow, LeftOut)>) {
     let homes = |flow: &Flow| [site.homes.get(&flow.client).copied(), site.homes.get(&flow.server).copied()];
     // Where a client's own traffic goes to, in case nobody answered a group.
     let mut visits: BTreeMap<IpAddr, BTreeMap<usize, u64>> = BTreeMap::new();
@@ -53,15 +50,20 @@ pub(super) fn place(
         };
         let servers: BTreeSet<usize> = if flow.to_group {
             let answered = answers.get(&(flow.client, flow.server)).cloned().unwrap_or_default();
-            let visited = || visits.get(&flow.client).into_iter().flatten().max_by_key(|(_, packets)| **packets);
-            if answered.is_empty() { visited().map(|(zone, _)| *zone).into_iter().collect() } else { answered }
+            let visited =
+                || visits.get(&flow.client).into_iter().flatten().max_by_key(|(_, packets)| **packets);
+            if answered.is_empty() {
+                visited().map(|(zone, _)| *zone).into_iter().collect()
+            } else {
+                answered
+            }
         } else {
             site.homes.get(&flow.server).copied().into_iter().collect()
         };
-        let why = if flow.to_group && !site.is_group(flow.server) {
-            Some(LeftOut::Unstatable)
-        } else if servers.is_empty() {
+        let why = if servers.is_empty() {
             Some(LeftOut::NobodyListens)
+        } else if flow.to_group && !site.is_group(flow.server) {
+            Some(LeftOut::Unstatable)
         } else if servers.iter().all(|server| *server == client) {
             Some(LeftOut::WithinZone)
         } else {
@@ -90,7 +92,8 @@ pub(super) fn rules<'p>(pairs: &'p [Pair], services: &Services) -> Vec<Rule<'p>>
         let key = (services.place(pair), column, pair.flow.server);
         cells.entry(key).or_default().entry(pair.flow.client).or_default().push(pair);
     }
-    let mut rows: BTreeMap<(usize, Column, BTreeSet<IpAddr>), (BTreeSet<IpAddr>, Vec<&'p Pair>)> = BTreeMap::new();
+    let mut rows: BTreeMap<(usize, Column, BTreeSet<IpAddr>), (BTreeSet<IpAddr>, Vec<&'p Pair>)> =
+        BTreeMap::new();
     for ((service, column, server), clients) in cells {
         let set: BTreeSet<IpAddr> = clients.keys().copied().collect();
         let row = rows.entry((service, column, set)).or_default();

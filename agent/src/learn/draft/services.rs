@@ -116,7 +116,9 @@ fn signature(flow: &Flow) -> Signature {
         (Ports::Linked(port), None) => Port::Set(BTreeSet::from([*port])),
         (Ports::Any, _) => Port::Range(1, u16::MAX),
     };
-    let same = source.is_some() && flow.client_port == flow.server_port && flow.transport != Transport::Icmp
+    let same = source.is_some()
+        && flow.client_port == flow.server_port
+        && flow.transport != Transport::Icmp
         && matches!(&flow.server_port, Ports::Set(ports) if ports.len() == 1);
     Signature {
         transport: flow.transport,
@@ -169,7 +171,9 @@ fn service(signature: &Signature, flows: &[&Flow]) -> Service {
     }
     let mut service = Service::of_ports(name, signature.transport, port, source_port);
     let [client, server] = [0, 1].map(|side| seen(flows, side));
-    if let Some(protocol) = flows.iter().find_map(|flow| flow.protocol).filter(|_| !both_silent(client, server)) {
+    if let Some(protocol) =
+        flows.iter().find_map(|flow| flow.protocol).filter(|_| !both_silent(client, server))
+    {
         let about = protocol.about();
         service.direction = Some(Direction::Named(protocol));
         service.client_may = add(about.client.with(Classes::REQUEST), client);
@@ -259,7 +263,9 @@ fn fits(entry: &Service, wanted: &Service, flows: &[&Flow]) -> bool {
         (has, wants) => has == wants,
     };
     let source = match (&entry.source_port, &wanted.source_port) {
-        (SourcePort::Set(has), SourcePort::Set(wants)) => covers(has, wants) && count(has) <= count(wants) + SPARE,
+        (SourcePort::Set(has), SourcePort::Set(wants)) => {
+            covers(has, wants) && count(has) <= count(wants) + SPARE
+        }
         (SourcePort::Set(has), SourcePort::Same) | (SourcePort::Same, SourcePort::Set(has)) => {
             matches!((&entry.port, &wanted.port), (ServerPort::Set(a), ServerPort::Set(b)) if a == has && b == has && count(has) == 1)
         }
@@ -281,8 +287,10 @@ fn fits(entry: &Service, wanted: &Service, flows: &[&Flow]) -> bool {
         (Reply::Free, Reply::Window(_)) => wanted.peer,
         _ => false,
     };
-    let from = covers(&entry.reply_from, &wanted.reply_from) && count(&entry.reply_from) <= count(&wanted.reply_from) + SPARE;
-    let peers = entry.peer == wanted.peer || wanted.peer && entry.reply == Reply::Free && entry.source_port == SourcePort::Same;
+    let from = covers(&entry.reply_from, &wanted.reply_from)
+        && count(&entry.reply_from) <= count(&wanted.reply_from) + SPARE;
+    let peers = entry.peer == wanted.peer
+        || wanted.peer && entry.reply == Reply::Free && entry.source_port == SourcePort::Same;
     ports && source && classes && answers && from && peers && entry.transport == wanted.transport
 }
 

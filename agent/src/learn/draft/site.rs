@@ -100,15 +100,18 @@ impl Site {
         let broadcasts: BTreeSet<IpAddr> =
             flows.iter().filter(|flow| flow.to_group).map(|flow| flow.server).filter(is_directed).collect();
         let mut members = self.homes.clone();
+        let mut groups = BTreeSet::new();
         for broadcast in broadcasts {
             if let Some(home) = self.listeners(flows, broadcast) {
                 members.insert(broadcast, home);
+                groups.insert(broadcast);
             }
         }
         let outside = self.zones.iter().position(|zone| zone.name == OUTSIDE);
         for (host, home) in &members {
             let Some(zone) = self.zones.get_mut(*home) else { continue };
-            let network = if Some(*home) == outside { any(*host) } else { widest(*host, *home, &members) };
+            let network =
+                if Some(*home) == outside { any(*host) } else { widest(*host, *home, &members, &groups) };
             zone.networks.insert(network);
         }
         for zone in &mut self.zones {
@@ -122,7 +125,8 @@ impl Site {
         let senders: BTreeSet<IpAddr> =
             flows.iter().filter(|flow| flow.server == broadcast).map(|flow| flow.client).collect();
         let near = |host: &IpAddr| widen(*host).contains(&broadcast);
-        let answered = flows.iter().filter(|flow| flow.asked_groups.contains(&broadcast)).map(|flow| flow.server);
+        let answered =
+            flows.iter().filter(|flow| flow.asked_groups.contains(&broadcast)).map(|flow| flow.server);
         let mut count: BTreeMap<usize, usize> = BTreeMap::new();
         for host in answered.chain(self.homes.keys().copied().filter(near)) {
             if let Some(home) = self.homes.get(&host) {
@@ -171,13 +175,16 @@ fn widen(host: IpAddr) -> IpNet {
     IpNet::new(host, length).map_or_else(|_| IpNet::from(host), |network| network.trunc())
 }
 
-/// The widest network around a host that has no host of another zone.
-fn widest(host: IpAddr, home: usize, homes: &BTreeMap<IpAddr, usize>) -> IpNet {
+/// The widest network around a host that has no host of another zone, and does not end at a host: its last address would
+/// count as a group.
+fn widest(host: IpAddr, home: usize, homes: &BTreeMap<IpAddr, usize>, groups: &BTreeSet<IpAddr>) -> IpNet {
     let (shortest, longest) = if host.is_ipv4() { (V4, 32) } else { (V6, 128) };
     for length in shortest..longest {
         let Ok(network) = IpNet::new(host, length).map(|network| network.trunc()) else { break };
         let inside = homes.range(network.network()..=network.broadcast());
-        if inside.into_iter().all(|(_, other)| *other == home) {
+        let end = network.broadcast();
+        let ends_at_host = length <= 30 && homes.contains_key(&end) && !groups.contains(&end);
+        if inside.into_iter().all(|(_, other)| *other == home) && !ends_at_host {
             return network;
         }
     }
@@ -206,7 +213,8 @@ fn macs(site: &Site, stations: &BTreeMap<IpAddr, Station>, options: &Options) ->
     }
     let seen = |host: &IpAddr| {
         let mac = stations.get(host).and_then(|station| station.mac)?;
-        (options.macs && mac.first().is_some_and(|first| first & 1 == 0) && count.get(&mac) == Some(&1)).then_some(mac)
+        (options.macs && mac.first().is_some_and(|first| first & 1 == 0) && count.get(&mac) == Some(&1))
+            .then_some(mac)
     };
     site.homes.keys().filter_map(|host| Some((*host, written(host).or_else(|| seen(host))?))).collect()
 }
@@ -226,7 +234,8 @@ fn cells(
             let known = hosts.iter().filter(|other| widen(**other) == widen(*host)).find_map(by_file);
             known.or_else(|| networks.get(host).cloned()).unwrap_or_default()
         };
-        let cells = hosts.iter().map(|host| (*host, by_file(host).unwrap_or_else(|| of_network(host)))).collect();
+        let cells =
+            hosts.iter().map(|host| (*host, by_file(host).unwrap_or_else(|| of_network(host)))).collect();
         return (Basis::File, cells);
     }
     let vlans: BTreeSet<[u16; 2]> =
@@ -256,7 +265,8 @@ fn by_networks(hosts: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, String> {
     for host in hosts.iter().filter(public) {
         *count.entry(widen(*host)).or_default() += 1;
     }
-    let few: BTreeSet<IpNet> = count.into_iter().filter(|(_, hosts)| *hosts <= 2).map(|(net, _)| net).collect();
+    let few: BTreeSet<IpNet> =
+        count.into_iter().filter(|(_, hosts)| *hosts <= 2).map(|(net, _)| net).collect();
     let name = |host: &IpAddr| {
         let network = widen(*host);
         if few.len() > FEW && few.contains(&network) {
@@ -321,10 +331,21 @@ mod tests {
     #[test]
     fn networks_grow_until_they_meet_others() {
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
-        let homes = BTreeMap::from([(at("10.0.0.1"), 0), (at("10.0.0.255"), 1), (at("10.0.0.9"), 1), (at("10.0.1.7"), 1)]);
-        assert_eq!(widest(at("10.0.0.1"), 0, &homes).to_string(), "10.0.0.0/29");
-        assert_eq!(widest(at("10.0.0.9"), 1, &homes).to_string(), "10.0.0.8/29");
-        assert_eq!(widest(at("10.0.0.255"), 1, &homes).to_string(), "10.0.0.128/25");
-        assert_eq!(widest(at("10.0.1.7"), 1, &homes).to_string(), "10.0.1.0/24");
+        let homes = BTreeMap::from([
+            (at("10.0.0.1"), 0),
+            (at("10.0.0.255"), 1),
+            (at("10.0.0.9"), 1),
+            (at("10.0.1.7"), 1),
+            (at("10.0.1.255"), 1),
+            (at("10.0.2.9"), 1),
+        ]);
+        let groups = BTreeSet::from([at("10.0.0.255")]);
+        let widest = |text: &str, home| widest(at(text), home, &homes, &groups).to_string();
+        assert_eq!(widest("10.0.0.1", 0), "10.0.0.0/29");
+        assert_eq!(widest("10.0.0.9", 1), "10.0.0.8/29");
+        assert_eq!(widest("10.0.0.255", 1), "10.0.0.128/25");
+        // The /24 ends at a host, and so does each network around it down to its half.
+        assert_eq!(widest("10.0.1.7", 1), "10.0.1.0/25");
+        assert_eq!(widest("10.0.2.9", 1), "10.0.2.0/24");
     }
 }

@@ -75,9 +75,11 @@ pub(super) struct Sorted {
 }
 
 /// Services by which hosts look for others.
-const DISCOVERY: &[&str] = &["ssdp", "ws-discovery", "mdns", "llmnr", "netbios-name", "netbios-datagram", "sap"];
+const DISCOVERY: &[&str] =
+    &["ssdp", "ws-discovery", "mdns", "llmnr", "netbios-name", "netbios-datagram", "sap"];
 /// Services by which controllers are programmed, as well as read.
-const ENGINEERING: &[&str] = &["s7-programming", "melsoft-tcp", "melsoft-udp", "codesys-v3", "telnet", "ftp", "vnc", "tftp"];
+const ENGINEERING: &[&str] =
+    &["s7-programming", "melsoft-tcp", "melsoft-udp", "codesys-v3", "telnet", "ftp", "vnc", "tftp"];
 /// Unanswered flows of one host that make a scan.
 const SCAN: usize = 8;
 
@@ -96,14 +98,19 @@ pub(super) fn sort(flows: &[Flow]) -> Sorted {
 /// Hosts of whose questions over ten and most stay without an answer.
 fn scanners(flows: &[Flow]) -> BTreeSet<IpAddr> {
     let mut asked: BTreeMap<IpAddr, [usize; 2]> = BTreeMap::new();
-    for flow in flows.iter().filter(|flow| !flow.to_group && flow.idiom != Idiom::OneWay || flow.packets <= 3) {
+    for flow in flows.iter().filter(|flow| !flow.to_group && flow.idiom != Idiom::OneWay || flow.packets <= 3)
+    {
         let row = asked.entry(flow.client).or_default();
         let nobody = knocks(flow);
         if let Some(count) = row.get_mut(usize::from(nobody)) {
             *count += ports_of(flow);
         }
     }
-    asked.into_iter().filter(|(_, [heard, nobody])| *nobody >= SCAN && nobody > heard).map(|(host, _)| host).collect()
+    asked
+        .into_iter()
+        .filter(|(_, [heard, nobody])| *nobody >= SCAN && nobody > heard)
+        .map(|(host, _)| host)
+        .collect()
 }
 
 fn knocks(flow: &Flow) -> bool {

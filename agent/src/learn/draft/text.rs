@@ -82,7 +82,8 @@ fn comment(text: &mut String, indent: usize, words: &str) {
     let margin = " ".repeat(indent);
     let mut line = format!("{margin}#");
     for word in words.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > WIDTH && line.trim_end() != format!("{margin}#") {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH && line.trim_end() != format!("{margin}#")
+        {
             let _ = writeln!(text, "{line}");
             line = format!("{margin}#  ");
         }
@@ -130,7 +131,10 @@ fn head(traffic: &Traffic, options: &Options, site: &Site, rules: &[Rule<'_>]) -
         comment(
             &mut text,
             0,
-            &format!("{} packets belong to flows that found no place in the table, and are not in it.", traffic.left_out),
+            &format!(
+                "{} packets belong to flows that found no place in the table, and are not in it.",
+                traffic.left_out
+            ),
         );
     }
     text
@@ -201,7 +205,9 @@ fn below(traffic: &Traffic, site: &Site) -> BelowIp {
             zones.entry(mac).or_default().insert(*home);
         }
     }
-    let zone = |mac: &[u8; 6]| zones.get(mac).filter(|zones| zones.len() == 1).and_then(|zones| zones.first().copied());
+    let zone = |mac: &[u8; 6]| {
+        zones.get(mac).filter(|zones| zones.len() == 1).and_then(|zones| zones.first().copied())
+    };
     let mut found = BelowIp { crossing: BTreeMap::new(), others: BTreeMap::new() };
     for (kind, row) in &traffic.others.below {
         let mut crosses = false;
@@ -250,7 +256,10 @@ fn beside(text: &mut String, traffic: &Traffic, below: &BelowIp) {
         comment(
             text,
             0,
-            &format!("Besides flows: {}. Where protocols below IP should cross, add `ethertypes` to a conduit.", rows.join(", ")),
+            &format!(
+                "Besides flows: {}. Where protocols below IP should cross, add `ethertypes` to a conduit.",
+                rows.join(", ")
+            ),
         );
     }
 }
@@ -273,7 +282,8 @@ fn zones(text: &mut String, site: &Site, rules: &[Rule<'_>]) {
             [] => String::new(),
             tags => format!(" vlans: [{}],", tags.join(", ")),
         };
-        let networks: Vec<String> = zone.networks.iter().map(|network| quoted(&network.to_string())).collect();
+        let networks: Vec<String> =
+            zone.networks.iter().map(|network| quoted(&network.to_string())).collect();
         let networks = networks.join(", ");
         let _ = writeln!(
             text,
@@ -312,7 +322,8 @@ impl Names {
         if set.is_empty() || self.sets.contains_key(&(zone, set.clone())) {
             return;
         }
-        let (groups, hosts): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) = set.iter().partition(|address| site.is_group(**address));
+        let (groups, hosts): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) =
+            set.iter().partition(|address| site.is_group(**address));
         let mut found = Vec::new();
         let bound = hosts.iter().any(|host| site.macs.contains_key(host));
         if hosts.len() == 1 || bound {
@@ -397,7 +408,7 @@ fn rule_text(text: &mut String, rule: &Rule<'_>, services: &Services, names: &Na
         comment(text, 6, &format!("REVIEW: {}", flag.text()));
     }
     comment(text, 6, &seen(&flows));
-    if let Some(strongest) = flows.iter().max_by_key(|flow| flow.packets) {
+    if let Some(strongest) = flows.iter().max_by_key(|flow| (!flow.to_group, flow.packets)) {
         let confidence = flows.iter().map(|flow| flow.confidence).fold(1.0, f64::min);
         let why: Vec<&str> = strongest.evidence.iter().take(2).map(String::as_str).collect();
         comment(text, 6, &format!("why: {} (confidence {confidence:.2})", why.join("; ")));
@@ -434,9 +445,10 @@ fn seen(flows: &[&Flow]) -> String {
     let hours = flows.iter().fold(0, |hours, flow| hours | flow.hours).count_ones();
     let days = flows.iter().map(|flow| flow.days).max().unwrap_or(0);
     let idioms: BTreeSet<&str> = flows.iter().map(|flow| flow.idiom.name()).collect();
-    let periods = flows.iter().filter_map(|flow| flow.period).fold(None, |best: Option<f32>, period| {
-        Some(best.map_or(period, |best| best.min(period)))
-    });
+    let periods = flows
+        .iter()
+        .filter_map(|flow| flow.period)
+        .fold(None, |best: Option<f32>, period| Some(best.map_or(period, |best| best.min(period))));
     let every = periods.map_or_else(String::new, |period| format!(", every {}", seconds(period)));
     format!(
         "{packets} packets in {} flows, {}{every}; {} to {}, {days} day{}, {hours} of 24 hours",
@@ -451,7 +463,10 @@ fn seen(flows: &[&Flow]) -> String {
 /// What a rule allows that was not seen.
 fn admits(flows: &[&Flow]) -> Vec<String> {
     let mut lines = Vec::new();
-    let any: Vec<&&Flow> = flows.iter().filter(|flow| flow.client_port == Ports::Any && flow.transport.name() != "icmp").collect();
+    let any: Vec<&&Flow> = flows
+        .iter()
+        .filter(|flow| flow.client_port == Ports::Any && flow.transport.name() != "icmp")
+        .collect();
     if !any.is_empty() {
         let ports: usize = any.iter().map(|flow| flow.client_ports).sum();
         lines.push(format!("admits any port of the client; seen: {ports}"));
@@ -461,7 +476,10 @@ fn admits(flows: &[&Flow]) -> Vec<String> {
             && let (Some(first), Some(last)) = (ports.first(), ports.last())
         {
             let wide = usize::from(last - first) + 1;
-            lines.push(format!("admits {} ports of the range {first}-{last} that were not seen", wide - ports.len()));
+            lines.push(format!(
+                "admits {} ports of the range {first}-{last} that were not seen",
+                wide - ports.len()
+            ));
         }
     }
     if flows.iter().any(|flow| matches!(flow.idiom, Idiom::Peer | Idiom::Undecided)) {
