@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{fail, load, print, progress};
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn image(path: &PathBuf) -> Result<(Policy, Image), ExitCode> {
+fn image(path: &Path) -> Result<(Policy, Image), ExitCode> {
     let (policy, _) = load(path)?;
     let image = compile(&policy).map_err(|error| fail(1, format!("{}: {error}", path.display())))?;
     Ok((policy, image))
@@ -51,7 +51,7 @@ fn image(path: &PathBuf) -> Result<(Policy, Image), ExitCode> {
 
 fn test(args: &Args) -> Result<String, ExitCode> {
     let (policy, compiled) = image(&args.policy)?;
-    let other = args.against.as_ref().map(image).transpose()?;
+    let other = args.against.as_deref().map(image).transpose()?;
     let mut captures = Captures::open(&args.captures).map_err(|error| fail(2, error))?;
     let mut writer = match &args.pcapng {
         None => None,

@@ -1,6 +1,6 @@
 //! From tuples to flows: what belongs to one client, one server and one service.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use banchi_common::abi::Transport;
@@ -8,10 +8,11 @@ use banchi_common::abi::Transport;
 use super::asks::{Elsewhere, How};
 use super::evidence::{Kind, Weights, about, votes};
 use super::flow::{Flow, Idiom, Ports};
-use super::key::End;
-use super::linked::{FEWEST, Link, fit};
+use super::key::{End, Key};
+use super::linked::Link;
 use super::ports;
 use super::say;
+use super::spread::{Pinned, Spread, links, spread};
 use super::table::{Traffic, Tuple};
 
 /// Weight from which a direction counts as known.
@@ -30,7 +31,7 @@ pub(super) struct Directed<'t> {
     /// It only answers what was asked elsewhere.
     pub(super) answers_only: bool,
     /// The port under which its service was asked first: a session may go on from the port that answered.
-    asked: u16,
+    pub(super) asked: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,19 +61,20 @@ impl Directed<'_> {
 
 /// Who, whom, over what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Bundle {
-    verdict: Verdict,
-    client: IpAddr,
-    server: IpAddr,
-    transport: Transport,
-    protocol: u8,
+pub(super) struct Bundle {
+    pub(super) verdict: Verdict,
+    pub(super) client: IpAddr,
+    pub(super) server: IpAddr,
+    pub(super) transport: Transport,
+    pub(super) protocol: u8,
 }
 
 /// All flows, in order of client, server and ports.
-pub(super) fn flows(traffic: &Traffic, weights: &[Weights]) -> Vec<Flow> {
+pub(super) fn flows(traffic: &Traffic, weights: &[Weights], only: Option<&HashSet<Key>>) -> Vec<Flow> {
     let speaks = Speaks::of(traffic);
     let mut bundles: BTreeMap<Bundle, Vec<Directed<'_>>> = BTreeMap::new();
-    for (tuple, weights) in traffic.tuples.iter().zip(weights) {
+    let rows = traffic.tuples.iter().zip(weights);
+    for (tuple, weights) in rows.filter(|(tuple, _)| only.is_none_or(|only| only.contains(&tuple.key))) {
         let (bundle, directed) = direct(traffic, &speaks, tuple, weights);
         bundles.entry(bundle).or_default().push(directed);
     }
@@ -221,109 +223,6 @@ fn adopt(bundles: &mut BTreeMap<Bundle, Vec<Directed<'_>>>) {
             bundles.entry(way).or_default().push(member);
         }
     }
-}
-
-/// Ports that clients keep: by client, transport and port.
-struct Pinned(HashMap<(IpAddr, Transport, u16), BTreeSet<(IpAddr, u16)>>);
-
-impl Pinned {
-    fn of(bundles: &BTreeMap<Bundle, Vec<Directed<'_>>>) -> Self {
-        let mut found: HashMap<(IpAddr, Transport, u16), BTreeSet<(IpAddr, u16)>> = HashMap::new();
-        for (bundle, members) in bundles {
-            for member in members.iter().filter(|member| !member.answers_only) {
-                let row = found.entry((bundle.client, bundle.transport, member.client_port())).or_default();
-                row.insert((bundle.server, member.asked));
-            }
-        }
-        Self(found)
-    }
-
-    /// Whether one port of a client is used for several of its servers' ports.
-    fn diverges(&self, client: IpAddr, transport: Transport, port: u16) -> bool {
-        let servers = self.0.get(&(client, transport, port));
-        servers.is_some_and(|servers| {
-            let ports: BTreeSet<u16> = servers.iter().map(|(_, port)| *port).collect();
-            ports.len() > 1
-        })
-    }
-
-    /// Whether a port is set for the client, as far as one can see.
-    fn is_pinned(&self, client: IpAddr, transport: Transport, port: u16) -> bool {
-        port != 0
-            && (ports::is_set(port)
-                || ports::is_clients(transport, port)
-                || self.diverges(client, transport, port))
-    }
-}
-
-/// Client, transport, protocol and pinned port of stations that one service is spread over.
-type Spread = (IpAddr, Transport, u8, Option<u16>);
-
-fn spread(bundle: &Bundle, member: &Directed<'_>, pinned: &Pinned) -> Spread {
-    let port = member.client_port();
-    let pinned = pinned.is_pinned(bundle.client, bundle.transport, port).then_some(port);
-    // Where both ports are the same they vary together.
-    let pinned = pinned.filter(|_| member.server_port() != port);
-    (bundle.client, bundle.transport, bundle.protocol, pinned)
-}
-
-/// Relations of ports to addresses, with the station's port.
-fn links(
-    bundles: &BTreeMap<Bundle, Vec<Directed<'_>>>,
-    pinned: &Pinned,
-) -> BTreeMap<Spread, (Link, BTreeMap<IpAddr, u16>)> {
-    let mut spreads: BTreeMap<Spread, BTreeMap<IpAddr, BTreeMap<u16, u64>>> = BTreeMap::new();
-    for (bundle, members) in bundles.iter().filter(|(bundle, _)| bundle.verdict == Verdict::Decided) {
-        for member in members.iter().filter(|member| !member.answers_only && member.tuple.key.transport != 3)
-        {
-            let packets: u64 = member.tuple.sides.iter().map(|side| side.packets).sum();
-            let stations = spreads.entry(spread(bundle, member, pinned)).or_default();
-            *stations.entry(bundle.server).or_default().entry(member.server_port()).or_default() += packets;
-        }
-    }
-    let mut found = BTreeMap::new();
-    // Stations that ask each other: of each client too few, of all together enough for a line.
-    let mut chains: BTreeMap<(Transport, u8), (BTreeMap<IpAddr, u16>, Vec<Spread>)> = BTreeMap::new();
-    for (spread, stations) in &spreads {
-        let [(station, ports)] = stations.iter().collect::<Vec<_>>()[..] else { continue };
-        let Some(port) = dominant(ports).filter(|port| ports::entries(spread.1, *port).is_empty()) else {
-            continue;
-        };
-        let chain = chains.entry((spread.1, spread.2)).or_default();
-        chain.0.insert(*station, port);
-        chain.1.push(*spread);
-    }
-    for (stations, members) in chains.into_values() {
-        let Some(link @ Link::Linear { .. }) = fit(&stations, false).filter(|_| stations.len() > FEWEST)
-        else {
-            continue;
-        };
-        found.extend(members.into_iter().map(|spread| (spread, (link.clone(), stations.clone()))));
-    }
-    for (spread, stations) in spreads {
-        let singles: BTreeMap<IpAddr, u16> =
-            stations.iter().filter_map(|(at, ports)| Some((*at, dominant(ports)?))).collect();
-        if singles.len() < FEWEST || singles.len() * 5 < stations.len() * 4 {
-            continue;
-        }
-        let (_, transport, protocol, port) = spread;
-        let known = singles.values().filter(|port| !ports::entries(transport, **port).is_empty()).count();
-        let alike = (port.is_some() || protocol != 0) && known * 2 < singles.len();
-        if let Some(link) = fit(&singles, alike) {
-            let table = link == Link::Table;
-            // Different services of the catalogue are no table.
-            if !table || known * 2 < singles.len() {
-                found.insert(spread, (link, singles));
-            }
-        }
-    }
-    found
-}
-
-/// The one port of a station, or that of nine in ten of its packets.
-fn dominant(ports: &BTreeMap<u16, u64>) -> Option<u16> {
-    let all: u64 = ports.values().sum();
-    ports.iter().find(|(_, packets)| **packets * 10 >= all * 9).map(|(port, _)| *port)
 }
 
 /// A part of a bundle that becomes one flow.

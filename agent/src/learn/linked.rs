@@ -115,7 +115,7 @@ fn line(one: &(Vec<u8>, u16), other: &(Vec<u8>, u16), octet: usize) -> Option<(u
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
     use super::*;
 
     fn stations(ports: impl IntoIterator<Item = (u8, u16)>) -> BTreeMap<IpAddr, u16> {

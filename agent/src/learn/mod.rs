@@ -10,14 +10,18 @@ pub mod evidence;
 pub mod flow;
 mod group;
 pub mod hosts;
-mod key;
+pub mod key;
 pub mod linked;
 pub mod ports;
 mod probe;
+pub mod relearn;
 mod say;
 mod side;
+mod spread;
 pub mod table;
 pub mod verify;
+
+use std::collections::HashSet;
 
 pub use flow::{Flow, Idiom, Ports};
 pub(crate) use key::ip;
@@ -25,5 +29,10 @@ pub use table::{Table, Traffic};
 
 /// The flows of all that was seen, in order.
 pub fn flows(traffic: &Traffic) -> Vec<Flow> {
-    group::flows(traffic, &evidence::weigh(traffic))
+    group::flows(traffic, &evidence::weigh(traffic), None)
+}
+
+/// The flows of some tuples, with the evidence of all.
+pub fn flows_of(traffic: &Traffic, tuples: &HashSet<key::Key>) -> Vec<Flow> {
+    group::flows(traffic, &evidence::weigh(traffic), Some(tuples))
 }

@@ -153,7 +153,7 @@ impl Table {
         }
         let row = self.others.below.entry(kind).or_default();
         row.frames += 1;
-        let mac = |at| Some(bytes.0.get(at..at + 6)?.try_into().ok()?);
+        let mac = |at: usize| bytes.0.get(at..at + 6).and_then(|mac| mac.try_into().ok());
         if let (Some(to), Some(from)) = (mac(0), mac(6))
             && row.stations.len() < STATIONS
             && !row.stations.contains(&(from, to))

@@ -12,7 +12,7 @@ mod text;
 
 use std::path::PathBuf;
 
-pub use assets::{AssetFile, AssetFileError};
+pub use assets::{AssetFile, AssetFileError, Known};
 pub use sort::LeftOut;
 
 use super::{Flow, Traffic};
@@ -28,6 +28,8 @@ pub struct Options {
     pub interfaces: Vec<String>,
     /// Bind hardware addresses.
     pub macs: bool,
+    /// Zones of a policy that the draft is to be added to.
+    pub zones: Vec<crate::policy::model::Zone>,
 }
 
 /// A draft.

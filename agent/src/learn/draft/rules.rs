@@ -84,6 +84,9 @@ pub(super) fn place(site: &Site, kept: Vec<(Flow, BTreeSet<Flag>)>) -> (Vec<Pair
 /// Client and server of a rule before their sets are known.
 type Column = ([usize; 2], BTreeSet<Flag>, BTreeSet<IpAddr>);
 
+/// Servers with the same clients, and their flows.
+type Row<'p> = (BTreeSet<IpAddr>, Vec<&'p Pair>);
+
 /// Puts pairs together: servers with the same clients, then services with the same hosts.
 pub(super) fn rules<'p>(pairs: &'p [Pair], services: &Services) -> Vec<Rule<'p>> {
     let mut cells: BTreeMap<(usize, Column, IpAddr), BTreeMap<IpAddr, Vec<&'p Pair>>> = BTreeMap::new();
@@ -92,8 +95,7 @@ pub(super) fn rules<'p>(pairs: &'p [Pair], services: &Services) -> Vec<Rule<'p>>
         let key = (services.place(pair), column, pair.flow.server);
         cells.entry(key).or_default().entry(pair.flow.client).or_default().push(pair);
     }
-    let mut rows: BTreeMap<(usize, Column, BTreeSet<IpAddr>), (BTreeSet<IpAddr>, Vec<&'p Pair>)> =
-        BTreeMap::new();
+    let mut rows: BTreeMap<(usize, Column, BTreeSet<IpAddr>), Row<'p>> = BTreeMap::new();
     for ((service, column, server), clients) in cells {
         let set: BTreeSet<IpAddr> = clients.keys().copied().collect();
         let row = rows.entry((service, column, set)).or_default();

@@ -13,6 +13,7 @@ use super::assets::Known;
 use super::sort::Flag;
 use crate::learn::hosts::{Host, Station};
 use crate::learn::{Flow, Traffic};
+use crate::policy::model::Vlan;
 
 /// Shortest prefixes of a zone's networks, unless hosts of other zones make them longer.
 const V4: u8 = 24;
@@ -92,6 +93,11 @@ impl Site {
         let mut site = Self { basis, zones, homes, names: options.assets.0.clone(), macs: BTreeMap::new() };
         site.macs = macs(&site, &stations, options);
         site.spread(&flows);
+        for known in &options.zones {
+            if let Some(zone) = site.zones.iter_mut().find(|zone| zone.name == known.name) {
+                *zone = written(known);
+            }
+        }
         site
     }
 
@@ -149,6 +155,22 @@ impl Site {
     pub(super) fn name(&self, host: IpAddr) -> String {
         let known = self.names.get(&host).and_then(|known| known.name.clone());
         known.unwrap_or_else(|| format!("host-{}", dashed(host)))
+    }
+}
+
+/// A zone of another policy, as it is there.
+fn written(zone: &crate::policy::model::Zone) -> Zone {
+    let vlans = zone.vlans.iter().map(|vlan| match vlan {
+        Vlan::Untagged => [0, 0],
+        Vlan::Tagged(vlan) => [*vlan, 0],
+        Vlan::Double(outer, inner) => [*outer, *inner],
+    });
+    Zone {
+        name: zone.name.clone(),
+        interface: zone.interfaces.join(", "),
+        is_known: true,
+        vlans: vlans.collect(),
+        networks: zone.networks.iter().copied().collect(),
     }
 }
 

@@ -110,7 +110,11 @@ fn head(traffic: &Traffic, options: &Options, site: &Site, rules: &[Rule<'_>]) -
             span(last.saturating_sub(first))
         ),
     );
+    if !options.zones.is_empty() {
+        comment(&mut text, 0, "Only what the approved policy does not let pass: add these rules to it.");
+    }
     let basis = match site.basis {
+        Basis::File if !options.zones.is_empty() => "Zones are those of the approved policy.",
         Basis::File => "Zones are those of the assets file.",
         Basis::Vlans => "Zones are the VLANs that the hosts were seen in.",
         Basis::Networks => "Zones are the networks that the traffic crosses.",
