@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use banchi_common::engine::judge;
 use banchi_common::wire::{Bytes, Content, Headers, parse};
 
 use super::draft::{AssetFile, Known};
 use super::key::Key;
 use super::table::Traffic;
-use crate::backtest::{Ingress, Way};
-use crate::capture::{Captures, Frame};
+use super::verify::walk;
+use crate::capture::Captures;
 use crate::image::Image;
 use crate::policy::model::{Addresses, Policy};
 
@@ -20,26 +19,17 @@ pub fn news(
     policy: &Policy,
     image: &Image,
     limit: usize,
-    mut progress: impl FnMut(&Captures),
+    progress: impl FnMut(&Captures),
 ) -> HashSet<Key> {
-    let mut ingress = Ingress::new(policy, image);
-    let (mut found, mut frame, mut count) = (HashSet::new(), Frame::default(), 0_u64);
-    while captures.next(&mut frame) {
-        count += 1;
-        if count.is_multiple_of(1 << 14) {
-            progress(captures);
+    let mut found = HashSet::new();
+    walk(captures, policy, image, progress, |frame, fate| {
+        if fate.is_ok_and(|reason| !reason.passes()) && found.len() < limit {
+            let mut headers = Headers::default();
+            if parse(&Bytes(&frame.bytes), &mut headers) == Content::Flow {
+                found.insert(Key::of(&headers).0);
+            }
         }
-        let Way::In(place) = ingress.place(&frame, captures.interfaces()) else { continue };
-        let mut headers = Headers::default();
-        let decision = judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers);
-        if decision.reason.passes() || found.len() >= limit {
-            continue;
-        }
-        let mut headers = Headers::default();
-        if parse(&Bytes(&frame.bytes), &mut headers) == Content::Flow {
-            found.insert(Key::of(&headers).0);
-        }
-    }
+    });
     found
 }
 

@@ -34,28 +34,42 @@ pub fn verify(
     captures: &mut Captures,
     policy: &Policy,
     image: &Image,
-    mut progress: impl FnMut(&Captures),
+    progress: impl FnMut(&Captures),
 ) -> Verified {
+    let mut found = Verified::default();
+    walk(captures, policy, image, progress, |_, fate| match fate {
+        Err(Way::Within) => found.within += 1,
+        Err(_) => found.unplaced += 1,
+        Ok(reason) if reason.passes() => found.passed += 1,
+        Ok(Reason::OrphanFragment) => found.fragments += 1,
+        Ok(reason) => *found.reasons.entry(reason.about().name).or_default() += 1,
+    });
+    found
+}
+
+/// Shows each packet with what is decided of it, or with where it stays.
+pub(super) fn walk(
+    captures: &mut Captures,
+    policy: &Policy,
+    image: &Image,
+    mut progress: impl FnMut(&Captures),
+    mut each: impl FnMut(&Frame, Result<Reason, Way>),
+) {
     let mut ingress = Ingress::new(policy, image);
-    let (mut found, mut frame, mut count) = (Verified::default(), Frame::default(), 0_u64);
+    let (mut frame, mut count) = (Frame::default(), 0_u64);
     while captures.next(&mut frame) {
         count += 1;
         if count.is_multiple_of(1 << 14) {
             progress(captures);
         }
-        match ingress.place(&frame, captures.interfaces()) {
-            Way::Within => found.within += 1,
-            Way::Nowhere => found.unplaced += 1,
+        let fate = match ingress.place(&frame, captures.interfaces()) {
             Way::In(place) => {
                 let mut headers = Headers::default();
                 let decision = judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers);
-                match decision.reason {
-                    reason if reason.passes() => found.passed += 1,
-                    Reason::OrphanFragment => found.fragments += 1,
-                    reason => *found.reasons.entry(reason.about().name).or_default() += 1,
-                }
+                Ok(decision.reason)
             }
-        }
+            stays => Err(stays),
+        };
+        each(&frame, fate);
     }
-    found
 }

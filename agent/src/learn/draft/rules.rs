@@ -42,6 +42,18 @@ pub(super) fn place(site: &Site, kept: Vec<(Flow, BTreeSet<Flag>)>) -> (Vec<Pair
             }
         }
     }
+    let listeners = |flow: &Flow| -> BTreeSet<usize> {
+        let answered = answers.get(&(flow.client, flow.server)).cloned().unwrap_or_default();
+        let visited = || visits.get(&flow.client).into_iter().flatten().max_by_key(|(_, packets)| **packets);
+        if answered.is_empty() { visited().map(|(zone, _)| *zone).into_iter().collect() } else { answered }
+    };
+    // Who only sends to a group is heard where the group's other senders of its zone are.
+    let mut heard: BTreeMap<(usize, IpAddr), BTreeSet<usize>> = BTreeMap::new();
+    for (flow, _) in kept.iter().filter(|(flow, _)| flow.to_group) {
+        if let Some(client) = site.homes.get(&flow.client) {
+            heard.entry((*client, flow.server)).or_default().extend(listeners(flow));
+        }
+    }
     let (mut pairs, mut left_out) = (Vec::new(), Vec::new());
     for (flow, flags) in kept {
         let Some(client) = site.homes.get(&flow.client).copied() else {
@@ -49,14 +61,8 @@ pub(super) fn place(site: &Site, kept: Vec<(Flow, BTreeSet<Flag>)>) -> (Vec<Pair
             continue;
         };
         let servers: BTreeSet<usize> = if flow.to_group {
-            let answered = answers.get(&(flow.client, flow.server)).cloned().unwrap_or_default();
-            let visited =
-                || visits.get(&flow.client).into_iter().flatten().max_by_key(|(_, packets)| **packets);
-            if answered.is_empty() {
-                visited().map(|(zone, _)| *zone).into_iter().collect()
-            } else {
-                answered
-            }
+            let own = listeners(&flow);
+            if own.is_empty() { heard.get(&(client, flow.server)).cloned().unwrap_or_default() } else { own }
         } else {
             site.homes.get(&flow.server).copied().into_iter().collect()
         };

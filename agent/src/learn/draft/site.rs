@@ -316,7 +316,18 @@ fn by_roles(networks: &BTreeMap<IpAddr, String>, flows: &[&Flow]) -> BTreeMap<Ip
             peers.entry(flow.server).or_default().insert(flow.client);
         }
     }
-    let asks_most = |host: &IpAddr| asks.get(host).copied().unwrap_or(0);
+    // Of those who only send to groups, the payload may tell; else they are devices that announce themselves.
+    for flow in flows.iter().filter(|flow| flow.to_group) {
+        let [[_, requests, others @ ..], _] = flow.classes;
+        let announces = others.iter().any(|count| *count > 0);
+        *asks.entry(flow.client).or_default() += i64::from(requests > 0) - i64::from(announces);
+    }
+    let alone = |host: &IpAddr| !peers.contains_key(host);
+    let asks_most = |host: &IpAddr| match asks.get(host) {
+        Some(0) | None if alone(host) => -1,
+        Some(asks) => *asks,
+        None => 0,
+    };
     let mut order: Vec<IpAddr> = networks.keys().copied().collect();
     // Those with most peers first; of equals, those who ask.
     let degree = |host: &IpAddr| peers.get(host).map_or(0, BTreeSet::len);

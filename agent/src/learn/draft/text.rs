@@ -167,10 +167,10 @@ fn leave(text: &mut String, left_out: &[(Flow, LeftOut)]) {
         let packets: u64 = flows.iter().map(|flow| flow.packets).sum();
         comment(text, 0, &format!("- {}: {} flows, {packets} packets", why.text(), flows.len()));
         for flow in flows.iter().take(LISTED) {
-            comment(text, 0, &format!("    {}", short(flow)));
+            let _ = writeln!(text, "#     {}", short(flow));
         }
         if flows.len() > LISTED {
-            comment(text, 0, &format!("    and {} more", flows.len() - LISTED));
+            let _ = writeln!(text, "#     and {} more", flows.len() - LISTED);
         }
     }
 }
