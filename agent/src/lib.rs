@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod audit;
+pub mod backtest;
+pub mod capture;
 pub mod cli;
 pub mod control;
 pub mod datapath;
@@ -12,5 +14,6 @@ pub mod explain;
 pub mod grants;
 pub mod image;
 pub mod island;
+pub mod learn;
 pub mod plane;
 pub mod policy;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod backtest;
 mod bypass;
 mod check;
 mod compile;
@@ -14,8 +15,10 @@ mod explain;
 mod grant;
 mod grants;
 mod island;
+mod learn;
 mod mode;
 mod pinned;
+mod progress;
 mod recorded;
 mod revoke;
 mod rollback;
@@ -63,6 +66,10 @@ enum Verb {
     Explain(explain::Args),
     /// Look whether this machine is fit to enforce
     Doctor(doctor::Args),
+    /// Learn from captures who asks whom, and draft a policy
+    Learn(learn::Args),
+    /// Run captures through the real program, and say what a policy would drop
+    Backtest(backtest::Args),
     /// Load a policy, or take up what is loaded, and report what deviates
     Run(run::Args),
     /// Show the running policy, its modes and counters
@@ -137,6 +144,8 @@ pub fn main() -> ExitCode {
         Verb::Services(args) => services::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
+        Verb::Learn(args) => learn::run(&args),
+        Verb::Backtest(args) => backtest::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),

@@ -17,6 +17,7 @@ mod peek;
 mod places;
 mod preflight;
 mod prove;
+mod rehearse;
 mod repeats;
 mod root;
 mod store;
@@ -35,6 +36,7 @@ pub use peek::{Waiting, waiting};
 pub use preflight::{
     Interface, available, has_bpffs, has_ring_buffer, kernel_lacks, missing_capabilities, preflight, release,
 };
+pub use rehearse::Rehearsal;
 pub use root::Root;
 pub use store::{Record, Store};
 pub use testrun::Outcome;

@@ -42,7 +42,7 @@ pub fn preflight(policy: &Policy, image: &Image) -> Result<Vec<Interface>, Datap
     image.interfaces.iter().map(|name| interface(policy, name)).collect()
 }
 
-fn capabilities() -> Result<(), DatapathError> {
+pub(super) fn capabilities() -> Result<(), DatapathError> {
     let missing = missing_capabilities();
     if missing.is_empty() {
         return Ok(());
@@ -66,7 +66,7 @@ pub fn missing_capabilities() -> Vec<&'static str> {
         .collect()
 }
 
-fn kernel() -> Result<(), DatapathError> {
+pub(super) fn kernel() -> Result<(), DatapathError> {
     let release = release();
     match kernel_lacks(&release) {
         None => Ok(()),

@@ -36,21 +36,14 @@ pub struct Outcome {
     pub class: Class,
 }
 
-impl Datapath {
-    /// Runs one packet of at least 14 bytes, as if it came in by an interface. Needs
-    /// [`super::Options::trace`].
-    ///
-    /// # Errors
-    /// Where the kernel refuses the run, or the program was loaded without a trace.
-    pub fn test_run(&self, packet: &[u8], interface: u32) -> Result<Outcome, DatapathError> {
-        let before = self.traces()?;
-        let dropped = self.test_drop(packet, interface)?;
-        let after = self.traces()?;
-        let trace = after.iter().zip(&before).find(|(now, then)| now.count != then.count).map(|(now, _)| now);
+impl Outcome {
+    /// What the trace says that changed from one look to the next.
+    pub(super) fn between(before: &[Trace], after: &[Trace], dropped: bool) -> Result<Self, DatapathError> {
+        let trace = after.iter().zip(before).find(|(now, then)| now.count != then.count).map(|(now, _)| now);
         let trace =
             trace.ok_or_else(|| DatapathError::other("read the trace", "it was loaded without one"))?;
         let unknown = || DatapathError::other("read the trace", format!("it makes no sense: {trace:?}"));
-        Ok(Outcome {
+        Ok(Self {
             dropped,
             reason: Reason::from_number(trace.reason).ok_or_else(unknown)?,
             verdict: Verdict::from_number(trace.verdict).ok_or_else(unknown)?,
@@ -64,6 +57,20 @@ impl Datapath {
             zone: usize::from(trace.zone).checked_sub(1),
             class: Class::from_number(trace.class).ok_or_else(unknown)?,
         })
+    }
+}
+
+impl Datapath {
+    /// Runs one packet of at least 14 bytes, as if it came in by an interface. Needs
+    /// [`super::Options::trace`].
+    ///
+    /// # Errors
+    /// Where the kernel refuses the run, or the program was loaded without a trace.
+    pub fn test_run(&self, packet: &[u8], interface: u32) -> Result<Outcome, DatapathError> {
+        let before = self.traces()?;
+        let dropped = self.test_drop(packet, interface)?;
+        let after = self.traces()?;
+        Outcome::between(&before, &after, dropped)
     }
 
     /// Runs one packet of at least 14 bytes, as if it came in by an interface, and says only whether it is dropped:
@@ -96,7 +103,7 @@ impl Datapath {
             .map_err(|e| DatapathError::other("run a packet through the program", super::load::chain(&e)))
     }
 
-    fn traces(&self) -> Result<Vec<Trace>, DatapathError> {
+    pub(super) fn traces(&self) -> Result<Vec<Trace>, DatapathError> {
         let map: PerCpuArray<_, Row<Trace>> =
             PerCpuArray::try_from(self.map("TRACE")?).map_err(|e| writing("TRACE", &e))?;
         let values = map.get(&0, 0).map_err(|e| writing("TRACE", &e))?;
