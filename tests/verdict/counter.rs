@@ -109,7 +109,7 @@ fn reasons_count_by_conduit() {
     assert_eq!(find(None, Reason::Survival), (7, alive + asked), "survival, ARP included");
     assert_eq!(find(None, Reason::Malformed), (2, cut), "a cut packet has the bytes that came");
     assert_eq!(find(Some("control-line-a"), Reason::OrphanFragment), (2, related), "orphans");
-    assert_eq!(find(None, Reason::Related), (2, related), "fragments that followed");
+    assert_eq!(find(Some("control-line-a"), Reason::Related), (2, related), "fragments that followed");
     let of_rules: u64 = counters.rules.iter().map(|(there, back)| there.packets + back.packets).sum();
     let of_reasons: u64 = counters.reasons.iter().flatten().map(|(_, count)| count.packets).sum();
     assert_eq!(of_rules + of_reasons, 3 + 2 + 4 + 6 + 1 + 2 + 2 + 1 + 2, "every packet is counted once");
