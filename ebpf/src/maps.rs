@@ -204,6 +204,10 @@ impl Tables for Maps {
         true
     }
     #[inline(always)]
+    fn hold_in(&self, conduit: u32, island: u32) -> u32 {
+        crate::once::hold_in(conduit, island, self.now)
+    }
+    #[inline(always)]
     fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {
         crate::once::note_conversation(tag, bucket, now);
     }

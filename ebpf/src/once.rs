@@ -5,7 +5,7 @@
 
 use banchi_common::engine::{self, Question};
 
-use crate::maps::MAPS;
+use crate::maps::{MAPS, Maps};
 
 /// See [`engine::find_at`].
 #[unsafe(no_mangle)]
@@ -41,4 +41,11 @@ pub extern "C" fn node_of(family: u32, hi: u64, lo: u64) -> u32 {
 #[inline(never)]
 pub extern "C" fn first_rule(ports: u64, nodes: u64, hi: u64, lo: u64) -> u32 {
     engine::first_rule(&MAPS, Question { ports, nodes, hi, lo })
+}
+
+/// See [`engine::hold_in`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hold_in(conduit: u32, island: u32, now: u64) -> u32 {
+    engine::hold_in(&Maps { now }, conduit, island)
 }

@@ -25,17 +25,31 @@ pub(super) fn hold_of<T: Tables>(tables: &T, conduit: u16) -> Hold {
     if !island && !tables.uses(Feature::AgentLoss) {
         return Hold::None;
     }
-    hold_of_row(tables, conduit, island)
+    match tables.hold_in(u32::from(conduit), u32::from(island)) {
+        0 => Hold::None,
+        1 => Hold::Open,
+        2 => Hold::Closed,
+        _ => Hold::Island,
+    }
 }
 
-#[inline(never)]
-fn hold_of_row<T: Tables>(tables: &T, conduit: u16, island: bool) -> Hold {
-    let Some(row) = tables.conduit(u32::from(conduit)) else { return Hold::None };
+/// Number of a [`Hold`], in their order, for a conduit by number.
+#[inline(always)]
+pub fn hold_in<T: Tables>(tables: &T, conduit: u32, island: u32) -> u32 {
+    hold_of_row(tables, conduit, island != 0) as u32
+}
+
+#[inline(always)]
+fn hold_of_row<T: Tables>(tables: &T, conduit: u32, island: bool) -> Hold {
+    let Some(row) = tables.conduit(conduit) else { return Hold::None };
     let ConduitRow { on_agent_loss, kept, agent_loss_ms, .. } = *row;
     if island && kept == 0 {
         return Hold::Island;
     }
-    if on_agent_loss == OnAgentLoss::Keep as u8 || !tables.is_agent_lost(agent_loss_ms) {
+    if !tables.uses(Feature::AgentLoss)
+        || on_agent_loss == OnAgentLoss::Keep as u8
+        || !tables.is_agent_lost(agent_loss_ms)
+    {
         return Hold::None;
     }
     if on_agent_loss == OnAgentLoss::Closed as u8 { Hold::Closed } else { Hold::Open }

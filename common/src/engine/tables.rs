@@ -115,6 +115,10 @@ pub trait Tables: Sized {
     fn find(&self, tag: u8, k0: u64, k1: u32) -> u32 {
         self.find_at(tag, k0, k1) as u32
     }
+    /// See [`super::hold_in`].
+    fn hold_in(&self, conduit: u32, island: u32) -> u32 {
+        super::hold::hold_in(self, conduit, island)
+    }
     /// See [`conversation::note`].
     fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {
         conversation::note(self, tag, bucket, now);
