@@ -208,6 +208,10 @@ impl Tables for Maps {
         crate::once::hold_in(conduit, island, self.now)
     }
     #[inline(always)]
+    fn drops(&self, reason: u32, conduit: u32, of_rule: u32) -> u32 {
+        crate::once::drops(reason, conduit, of_rule, self.now)
+    }
+    #[inline(always)]
     fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {
         crate::once::note_conversation(tag, bucket, now);
     }

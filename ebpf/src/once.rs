@@ -49,3 +49,10 @@ pub extern "C" fn first_rule(ports: u64, nodes: u64, hi: u64, lo: u64) -> u32 {
 pub extern "C" fn hold_in(conduit: u32, island: u32, now: u64) -> u32 {
     engine::hold_in(&Maps { now }, conduit, island)
 }
+
+/// See [`engine::drops`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn drops(reason: u32, conduit: u32, of_rule: u32, now: u64) -> u32 {
+    engine::drops(&Maps { now }, reason, conduit, of_rule)
+}

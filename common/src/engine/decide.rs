@@ -345,26 +345,32 @@ pub fn verdict<T: Tables>(tables: &T, decision: &Decision) -> (Verdict, Mode) {
     if decision.reason.passes() {
         return (Verdict::Pass, Mode::Alert);
     }
-    let (mut mode, mut by_hand) = (Mode::Alert as u8, 0);
-    if let Some(row) = tables.conduit(u32::from(decision.conduit)) {
-        mode = row.mode;
-        by_hand = row.by_hand;
-    }
-    if by_hand == 0 && decision.mode != MODE_INHERIT {
-        mode = decision.mode;
-    }
-    match hold_of(tables, decision.conduit) {
-        Hold::Island => return (Verdict::Drop, Mode::Enforce),
-        Hold::Open => return (Verdict::WouldDrop, Mode::Alert),
-        Hold::None | Hold::Closed => {}
-    }
-    // Answers to what was asked before the program ran cannot be known.
-    if decision.reason == Reason::UnsolicitedReply && mode == Mode::Enforce as u8 && tables.in_grace() {
-        mode = Mode::Alert as u8;
-    }
-    if mode == Mode::Enforce as u8 {
+    let (reason, conduit) = (decision.reason as u32, u32::from(decision.conduit));
+    if tables.drops(reason, conduit, u32::from(decision.mode)) != 0 {
         (Verdict::Drop, Mode::Enforce)
     } else {
         (Verdict::WouldDrop, Mode::Alert)
     }
+}
+
+/// 1 where a packet is dropped that deviates for a reason, by number; 0 where that is reported only. `of_rule` is
+/// [`Decision::mode`].
+#[inline(always)]
+pub fn drops<T: Tables>(tables: &T, reason: u32, conduit: u32, of_rule: u32) -> u32 {
+    let (mut mode, mut by_hand) = (Mode::Alert as u8, 0);
+    if let Some(row) = tables.conduit(conduit) {
+        mode = row.mode;
+        by_hand = row.by_hand;
+    }
+    if by_hand == 0 && of_rule != u32::from(MODE_INHERIT) {
+        mode = of_rule as u8;
+    }
+    match hold_of(tables, conduit as u16) {
+        Hold::Island => return 1,
+        Hold::Open => return 0,
+        Hold::None | Hold::Closed => {}
+    }
+    // Answers to what was asked before the program ran cannot be known.
+    let unsure = reason == Reason::UnsolicitedReply as u32;
+    (mode == Mode::Enforce as u8 && !(unsure && tables.in_grace())) as u32
 }

@@ -12,7 +12,7 @@ mod lookup;
 mod tables;
 
 pub use conversation::{asked_at, note};
-pub use decide::{Decision, Scratch, ScratchBytes, judge, verdict};
+pub use decide::{Decision, Scratch, ScratchBytes, drops, judge, verdict};
 pub use hold::hold_in;
 pub use lookup::{
     LOW_SOURCE, Question, exact_key, find_at, first_rule, hash, hash6, in_range, matching_rules, node_of,

@@ -119,6 +119,10 @@ pub trait Tables: Sized {
     fn hold_in(&self, conduit: u32, island: u32) -> u32 {
         super::hold::hold_in(self, conduit, island)
     }
+    /// See [`super::drops`].
+    fn drops(&self, reason: u32, conduit: u32, of_rule: u32) -> u32 {
+        super::decide::drops(self, reason, conduit, of_rule)
+    }
     /// See [`conversation::note`].
     fn note_conversation(&self, tag: u64, bucket: u32, now: u64) {
         conversation::note(self, tag, bucket, now);
