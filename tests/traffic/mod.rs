@@ -250,13 +250,23 @@ fn ask_each(
 fn ask(socket: &UdpSocket, question: &[u8], answer: &[u8], patience: Duration) -> Result<Outcome> {
     socket.set_read_timeout(Some(patience))?;
     let mut buffer = [0; 2048];
-    let asked = socket.send(question).and_then(|_| socket.recv(&mut buffer));
+    let asked = socket.send(question).and_then(|_| receive(socket, &mut buffer));
     match asked {
         Ok(length) => {
             anyhow::ensure!(buffer[..length] == *answer, "another answer: {:02x?}", &buffer[..length]);
             Ok(Outcome::Answered)
         }
         Err(error) => outcome(error),
+    }
+}
+
+/// A wait with a timeout is not taken up again by itself where a machine that was stopped goes on.
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket.recv(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
     }
 }
 
