@@ -205,7 +205,7 @@ pub fn time_of_day() -> String {
 /// The same, so much later.
 pub fn time_after(span: std::time::Duration) -> String {
     let now = jiff::Timestamp::now();
-    now.checked_add(span).unwrap_or(now).to_string()
+    format!("{:.6}", now.checked_add(span).unwrap_or(now))
 }
 
 /// Turns nanoseconds since boot into the time of day.
