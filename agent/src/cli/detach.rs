@@ -3,10 +3,9 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
-use super::recorded::Change;
-use super::{AuditFile, Pins, Socket, fail, print};
+use super::recorded::{Change, Place};
+use super::{fail, print};
 use crate::control::{ClientError, Request, request};
-use crate::plane::store_of;
 
 /// Takes the program off all interfaces and forgets everything that was pinned. From then on everything passes. Some
 /// network cards take their link down for seconds.
@@ -16,21 +15,17 @@ pub(super) struct Args {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    socket: Socket,
-    #[command(flatten)]
-    pins: Pins,
-    #[command(flatten)]
-    audit: AuditFile,
+    place: Place,
 }
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let store = store_of(&args.pins.pins, &args.socket.socket);
+    let store = args.place.store();
     if !store.exists() {
         print("nothing is attached\n");
         return ExitCode::SUCCESS;
     }
-    if !matches!(request(&args.socket.socket, &Request::Status), Err(ClientError::NotRunning { .. })) {
+    if !matches!(request(&args.place.socket.socket, &Request::Status), Err(ClientError::NotRunning { .. })) {
         return fail(16, "an agent is running and would miss its data plane: stop it first");
     }
     // An agent with another socket holds the same pins.
@@ -51,7 +46,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return fail(2, "nothing was changed; --yes does it without asking");
         }
     }
-    let change = Change::begin("detach", &[], (&args.audit, &args.socket), &store);
+    let change = Change::begin("detach", &[], &args.place, &store);
     match store.remove() {
         Ok(()) => {
             print(&format!("detached from {} interface(s)\n", links.len()));

@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::recorded::{Change, with_privilege};
-use super::{AuditFile, Pins, Socket, fail, print};
+use super::recorded::{Change, Place, with_privilege};
+use super::{fail, print};
 use crate::island;
-use crate::plane::store_of;
 
 /// Lets nothing pass from the next packet on but what keeps the networks themselves alive (ARP, spanning tree and the
 /// like) and the conduits that are named, whatever their mode. Works without an agent.
@@ -23,16 +22,12 @@ pub(super) struct Args {
     #[arg(long)]
     off: bool,
     #[command(flatten)]
-    socket: Socket,
-    #[command(flatten)]
-    pins: Pins,
-    #[command(flatten)]
-    audit: AuditFile,
+    place: Place,
 }
 
 /// Runs the verb. As with `bypass`, nothing is in the way: no agent that hangs, and no audit log.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let store = store_of(&args.pins.pins, &args.socket.socket);
+    let store = args.place.store();
     let done = if args.off {
         island::end(&store).map(|()| "the policy decides again\n".to_owned())
     } else {
@@ -53,6 +48,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let failed = done.err().map(|error| error.to_string());
     let arguments = [("off", args.off.into()), ("all", args.all.into()), ("keep", args.keep.clone().into())];
-    Change::begin("island", &arguments, (&args.audit, &args.socket), &store).end(failed.as_deref(), &store);
+    Change::begin("island", &arguments, &args.place, &store).end(failed.as_deref(), &store);
     code
 }

@@ -4,10 +4,27 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{AuditFile, Socket};
+use super::{AuditFile, Pins, Socket};
 use crate::audit::{Entry, Log, Outcome, Who};
 use crate::datapath::{DatapathError, Store, missing_capabilities};
-use crate::plane::deciding_policy;
+use crate::plane::{deciding_policy, store_of};
+
+/// Where a verb finds what it changes by itself, and where it says so.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    #[command(flatten)]
+    pub(super) socket: Socket,
+    #[command(flatten)]
+    pins: Pins,
+    #[command(flatten)]
+    audit: AuditFile,
+}
+
+impl Place {
+    pub(super) fn store(&self) -> Store {
+        store_of(&self.pins.pins, &self.socket.socket)
+    }
+}
 
 /// A change that is about to be made.
 pub(super) struct Change {
@@ -18,15 +35,10 @@ pub(super) struct Change {
 
 impl Change {
     /// What is wanted, and what decides before it.
-    pub(super) fn begin(
-        verb: &str,
-        arguments: &[(&str, Value)],
-        (audit, socket): (&AuditFile, &Socket),
-        store: &Store,
-    ) -> Self {
+    pub(super) fn begin(verb: &str, arguments: &[(&str, Value)], place: &Place, store: &Store) -> Self {
         let arguments: Map<_, _> =
             arguments.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let file = audit.of(socket);
+        let file = place.audit.of(&place.socket);
         let before = deciding_policy(store);
         let entry = Entry::of(Who::this(), verb, arguments).between(before, None);
         Self { entry, log: Log::new(&file), file: file.display().to_string() }

@@ -12,12 +12,12 @@ mod start;
 mod tally;
 mod view;
 
-pub use deciding::deciding_policy;
+pub use deciding::{deciding_policy, policy_in_use};
 pub use follow::Change;
 pub use generation::{Generation, Source, hash};
 pub use guard::guard;
 pub use tally::{ConduitName, Tally};
-pub use view::{View, policy_in_use};
+pub use view::View;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

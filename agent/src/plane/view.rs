@@ -5,31 +5,15 @@ use std::collections::BTreeMap;
 
 use banchi_common::abi::{Event, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS};
 
-use super::generation::written_policy;
 use super::ledger::Ledger;
 use super::{Generation, Plane, now_ns};
 use crate::datapath::{DatapathError, Interface, Options, Root, Store, XdpMode, waiting};
 use crate::events::{Clock, Names, Report};
-use crate::policy::model::Policy;
 
 /// What is pinned. Whatever would change it wants the [`Plane`] to be mutable, which this never hands out.
 pub struct View {
     plane: Plane,
     fell_back_ns: Option<u64>,
-}
-
-/// The policy that decides, as its record has it: nothing but the slots and the record is looked at.
-///
-/// # Errors
-/// Where nothing is pinned, or something that this version cannot use.
-pub fn policy_in_use(store: &Store) -> Result<Policy, DatapathError> {
-    let nothing = || DatapathError::NoDataPlane { pins: store.pins().to_owned() };
-    let root = Root::open(store)?.ok_or_else(nothing)?;
-    let deadline = root.word(RootWord::Deadline)?;
-    let previous = root.generation_in(SLOT_PREVIOUS)?;
-    let fell_back = previous.filter(|_| deadline != 0 && deadline <= now_ns());
-    let id = fell_back.or(root.generation_in(SLOT_ACTIVE)?).ok_or_else(nothing)?;
-    written_policy(&store.read(id)?)
 }
 
 impl View {

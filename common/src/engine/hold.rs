@@ -36,23 +36,18 @@ pub(super) fn hold_of<T: Tables>(tables: &T, conduit: u16) -> Hold {
 /// Number of a [`Hold`], in their order, for a conduit by number.
 #[inline(always)]
 pub fn hold_in<T: Tables>(tables: &T, conduit: u32, island: u32) -> u32 {
-    hold_of_row(tables, conduit, island != 0) as u32
-}
-
-#[inline(always)]
-fn hold_of_row<T: Tables>(tables: &T, conduit: u32, island: bool) -> Hold {
-    let Some(row) = tables.conduit(conduit) else { return Hold::None };
+    let Some(row) = tables.conduit(conduit) else { return Hold::None as u32 };
     let ConduitRow { on_agent_loss, kept, agent_loss_ms, .. } = *row;
-    if island && kept == 0 {
-        return Hold::Island;
+    if island != 0 && kept == 0 {
+        return Hold::Island as u32;
     }
     if !tables.uses(Feature::AgentLoss)
         || on_agent_loss == OnAgentLoss::Keep as u8
         || !tables.is_agent_lost(agent_loss_ms)
     {
-        return Hold::None;
+        return Hold::None as u32;
     }
-    if on_agent_loss == OnAgentLoss::Closed as u8 { Hold::Closed } else { Hold::Open }
+    if on_agent_loss == OnAgentLoss::Closed as u8 { Hold::Closed as u32 } else { Hold::Open as u32 }
 }
 
 /// Takes back a decision that lets a packet pass where nothing may. The survival set always passes.
