@@ -1,5 +1,6 @@
 //! The data plane: every packet of every zone interface goes through [`root::banchi`], which hands it to the
-//! [`generation`] that decides.
+//! [`generation`] that decides. That one lets pass what nearly all packets are, and hands the others to its
+//! [`slow_path`].
 //!
 //! What a packet *means* is decided in `banchi_common::engine`, the same code that the agent runs over the
 //! same tables. Here is only what the kernel adds: packet access ([`packet`]), maps ([`maps`]), counters and
@@ -19,23 +20,54 @@ mod root;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use banchi_common::abi::Setting;
-use banchi_common::engine::{Scratch, Tables as _, judge, verdict};
+use banchi_common::abi::{Mode, RootCount, Setting};
+use banchi_common::engine::{Scratch, Tables as _, fast, judge, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::Headers;
 
-use crate::maps::{Maps, SCRATCH, now};
+use crate::maps::{Maps, SCRATCH, SLOW_PATH, now};
 use crate::packet::Frame;
 use crate::report::Packet;
 
-/// Judges a packet, counts and reports it, and carries the verdict out.
+/// Lets plain packets of exact tuples pass. Whatever else a packet is, the slow path judges it from the start.
 #[xdp]
 pub fn generation(ctx: XdpContext) -> u32 {
+    let frame = Frame::of(&ctx);
+    let maps = Maps::<true> { now: now() };
+    let mut headers = Headers::default();
+    if maps.setting(Setting::Log as usize) == 0
+        && let Some(decision) = fast(&frame, &maps, frame.interface(), &mut headers)
+    {
+        let packet = Packet {
+            length: frame.wire_length(),
+            interface: frame.interface(),
+            verdict: Verdict::Pass,
+            mode: Mode::Alert,
+        };
+        report::count(&decision, packet.length, maps.now);
+        if maps.setting(Setting::Trace as usize) != 0 {
+            report::trace(&decision, &packet);
+        }
+        if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+            // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
+            unsafe { (*scratch).decision = decision };
+        }
+        return XDP_PASS;
+    }
+    // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
+    unsafe { SLOW_PATH.tail_call(&ctx, 0) };
+    root::count(RootCount::NoGeneration);
+    XDP_PASS
+}
+
+/// Judges any packet, counts and reports it, and carries the verdict out.
+#[xdp]
+pub fn slow_path(ctx: XdpContext) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
     // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
     let Scratch { headers, decision } = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
-    let maps = Maps { now: now() };
+    let maps = Maps::<false> { now: now() };
     if maps.setting(Setting::PassOthers as usize) != 0 && maps.interface(frame.interface()) == 0 {
         return XDP_PASS;
     }

@@ -37,8 +37,9 @@ pub fn note_loss(heartbeat: u64) {
     }
 }
 
+/// Counts what the data plane did by itself.
 #[inline(always)]
-fn count(what: RootCount) {
+pub fn count(what: RootCount) {
     if let Some(counter) = ROOT_COUNTERS.get_ptr_mut(what as u32) {
         // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
         unsafe { *counter += 1 };
@@ -53,14 +54,22 @@ pub fn banchi(ctx: XdpContext) -> u32 {
         return XDP_PASS;
     }
     let deadline = word(RootWord::Deadline);
-    let mut slot = SLOT_ACTIVE;
+    // Each call has its own slot as a constant, which the kernel makes a direct jump of.
     // SAFETY: reads a clock.
     if deadline != 0 && unsafe { bpf_ktime_get_coarse_ns() } >= deadline {
         count(RootCount::FellBack);
-        slot = SLOT_PREVIOUS;
+        // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
+        unsafe { PROGRAMS.tail_call(&ctx, SLOT_PREVIOUS) };
+        return none();
     }
-    // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
-    unsafe { PROGRAMS.tail_call(&ctx, slot) };
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(&ctx, SLOT_ACTIVE) };
+    none()
+}
+
+/// Passes a packet that nobody judges, and counts it.
+#[inline(always)]
+fn none() -> u32 {
     count(RootCount::NoGeneration);
     XDP_PASS
 }

@@ -226,7 +226,7 @@ fn hosts<P: Packet, T: Tables>(
 
 /// The zone of an interface and its tags, from 1; 0 is none.
 #[inline(always)]
-fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
+pub(super) fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
     let place = tables.interface(interface);
     if place == 0 {
         return 0;
