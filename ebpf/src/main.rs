@@ -20,8 +20,8 @@ mod root;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use banchi_common::abi::{Mode, RootCount, Setting};
-use banchi_common::engine::{Scratch, Tables as _, fast, judge, verdict};
+use banchi_common::abi::{RootCount, Setting};
+use banchi_common::engine::{Scratch, Step, Tables as _, go_on, set_out, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::Headers;
 
@@ -29,31 +29,30 @@ use crate::maps::{Maps, SCRATCH, SLOW_PATH, now};
 use crate::packet::Frame;
 use crate::report::Packet;
 
-/// Lets plain packets of exact tuples pass. Whatever else a packet is, the slow path judges it from the start.
+/// Lets packets pass that a rule allows. Whatever else a packet is, it goes on to [`slow_path`].
 #[xdp]
 pub fn generation(ctx: XdpContext) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
+    // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
+    let scratch = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
     let maps = Maps::<true> { now: now() };
+    // Not the ones of the scratch space: as long as they are here, they are in registers.
     let mut headers = Headers::default();
-    if maps.setting(Setting::Log as usize) == 0
-        && let Some(decision) = fast(&frame, &maps, frame.interface(), &mut headers)
-    {
-        let packet = Packet {
-            length: frame.wire_length(),
-            interface: frame.interface(),
-            verdict: Verdict::Pass,
-            mode: Mode::Alert,
-        };
-        report::count(&decision, packet.length, maps.now);
+    let mut step = Step::Start;
+    if maps.setting(Setting::Log as usize) == 0 {
+        step = set_out(&frame, &maps, frame.interface(), &mut headers, &mut scratch.decision);
+    }
+    if step == Step::Decided && !scratch.decision.reason.is_reported() {
+        let packet = Packet::passing(&frame);
+        report::count(&scratch.decision, packet.length, maps.now);
         if maps.setting(Setting::Trace as usize) != 0 {
-            report::trace(&decision, &packet);
-        }
-        if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
-            // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
-            unsafe { (*scratch).decision = decision };
+            report::trace(&scratch.decision, &packet);
         }
         return XDP_PASS;
     }
+    scratch.step = step as u32;
+    scratch.headers = headers;
     // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
     unsafe { SLOW_PATH.tail_call(&ctx, 0) };
     root::count(RootCount::NoGeneration);
@@ -65,16 +64,15 @@ pub fn generation(ctx: XdpContext) -> u32 {
 pub fn slow_path(ctx: XdpContext) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
     // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
-    let Scratch { headers, decision } = unsafe { &mut *scratch };
+    let Scratch { headers, decision, step, .. } = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
     let maps = Maps::<false> { now: now() };
     if maps.setting(Setting::PassOthers as usize) != 0 && maps.interface(frame.interface()) == 0 {
         return XDP_PASS;
     }
-    *headers = Headers::default();
-    *decision = judge(&frame, &maps, frame.interface(), headers);
+    go_on(*step, &frame, &maps, frame.interface(), (headers, decision));
     let (verdict, mode) = verdict(&maps, decision);
-    let packet = Packet { length: frame.wire_length(), interface: frame.interface(), verdict, mode };
+    let packet = Packet { verdict, mode, ..Packet::passing(&frame) };
     report::count(decision, packet.length, maps.now);
     if decision.reason.is_reported() {
         report::report(&ctx, headers, decision, &packet);

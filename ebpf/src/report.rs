@@ -13,6 +13,7 @@ use banchi_common::wire::Headers;
 use core::hint::black_box;
 
 use crate::maps::{EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE, is_quiet, tick};
+use crate::packet::Frame;
 
 /// No frame is shorter. As a lower bound it is one that the verifier of Linux 6.1 understands.
 const ETHERNET: u32 = 14;
@@ -46,6 +47,19 @@ pub struct Packet {
     pub verdict: Verdict,
     /// The mode that gave it.
     pub mode: Mode,
+}
+
+impl Packet {
+    /// A packet that passes.
+    #[inline(always)]
+    pub fn passing(frame: &Frame) -> Self {
+        Self {
+            length: frame.wire_length(),
+            interface: frame.interface(),
+            verdict: Verdict::Pass,
+            mode: Mode::Alert,
+        }
+    }
 }
 
 /// Sends an event, unless it repeats one that was sent lately.
