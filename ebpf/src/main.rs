@@ -10,11 +10,13 @@
 // One instruction that the compiler must not improve: see packet.rs.
 #![feature(asm_experimental_arch)]
 
+mod forward;
 mod maps;
 mod once;
 mod packet;
 mod report;
 mod root;
+mod route;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
@@ -54,7 +56,7 @@ pub fn generation(ctx: XdpContext) -> u32 {
         report::log(&ctx, headers, decision, &packet);
     }
     match verdict {
-        Verdict::Pass | Verdict::WouldDrop => XDP_PASS,
+        Verdict::Pass | Verdict::WouldDrop => forward::onward(&ctx, &frame, &maps, headers, decision),
         Verdict::Drop => XDP_DROP,
     }
 }

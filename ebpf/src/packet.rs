@@ -41,6 +41,18 @@ impl Frame {
         // pattern is a number.
         Some(unsafe { (first as *const T).read_unaligned() })
     }
+
+    /// Overwrites bytes, as they are; false past the end, where nothing is changed.
+    #[inline(always)]
+    pub fn write<T: Copy>(&self, at: usize, value: T) -> bool {
+        let first = self.start + at;
+        if past::<T>(first) > self.end {
+            return false;
+        }
+        // SAFETY: the verifier has seen the comparison above, so the bytes are the packet's, which nobody else has.
+        unsafe { (first as *mut T).write_unaligned(value) };
+        true
+    }
 }
 
 /// The address behind a `T`. The compiler must not see that this adds: for one byte it would compare

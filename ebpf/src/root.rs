@@ -1,7 +1,6 @@
 //! The root program: attached once, never detached to change anything. It hands each packet to the generation that
 //! is active, or, when a deadline has passed without a confirmation, to the one before.
 
-use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray};
@@ -9,6 +8,8 @@ use aya_ebpf::programs::XdpContext;
 use banchi_common::abi::{
     ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, SLOTS_OF_PROGRAMS,
 };
+
+use crate::forward::past;
 
 /// What the agent, or a person without one, tells the data plane.
 #[map]
@@ -50,7 +51,7 @@ fn count(what: RootCount) {
 pub fn banchi(ctx: XdpContext) -> u32 {
     if word(RootWord::Bypass) != 0 {
         count(RootCount::Bypassed);
-        return XDP_PASS;
+        return past(&ctx);
     }
     let deadline = word(RootWord::Deadline);
     let mut slot = SLOT_ACTIVE;
@@ -62,5 +63,5 @@ pub fn banchi(ctx: XdpContext) -> u32 {
     // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
     unsafe { PROGRAMS.tail_call(&ctx, slot) };
     count(RootCount::NoGeneration);
-    XDP_PASS
+    past(&ctx)
 }

@@ -2,7 +2,7 @@
 
 /// Version of everything that is pinned and outlives an agent: layouts and meanings. It changes whenever one of
 /// them does.
-pub const STATE_VERSION: u64 = 2;
+pub const STATE_VERSION: u64 = 3;
 
 /// Index of a word in the root's array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
