@@ -2,7 +2,7 @@
 
 /// How allowed packets leave the gateway: [`super::Setting::Forwarding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]
 #[cfg_attr(feature = "std", serde(rename_all = "kebab-case"))]
 #[repr(u8)]
 pub enum Forwarding {
