@@ -10,6 +10,7 @@ use aya_obj::programs::XdpAttachType;
 use banchi_common::abi::{RULE_GRANT, RuleRow};
 
 use super::error::DatapathError;
+use super::forward::{Ways, forwarding};
 use super::generation::{Datapath, Hold};
 use super::load::{Row, chain, writing};
 use super::store::{Record, SHARED, Store};
@@ -70,6 +71,7 @@ impl Datapath {
                 MapType::LruPerCpuHash => Map::PerCpuLruHashMap(data),
                 MapType::RingBuf => Map::RingBuf(data),
                 MapType::ProgramArray => Map::ProgramArray(data),
+                MapType::DevMapHash => Map::DevMapHash(data),
                 other => return Err(foreign(&name, format!("a map of kind {other:?}"))),
             };
             maps.insert(name, map);
@@ -80,12 +82,16 @@ impl Datapath {
         let (rules, conduits) = (image.exact_tuples.len() as u32 + 1, image.conduits.len() as u32);
         let rows = image.rules.len() as u32;
         let secret = record.secret;
-        let adopted = Self { hold: Hold::Adopted { maps, program }, rules, rows, conduits, secret };
+        let (hold, ways) = (Hold::Adopted { maps, program }, Ways::default());
+        let mut adopted = Self { hold, rules, rows, conduits, secret, forwarding: forwarding(image), ways };
         if let Some(map) = adopted.first_difference(image)? {
             return Err(foreign(map, "other contents than its policy compiles to".to_owned()));
         }
         if adopted.has_other_places(record)? {
             return Err(foreign("INTERFACES", "other interfaces than those of its record".to_owned()));
+        }
+        if !adopted.read_ways(image, record)? {
+            return Err(foreign("EGRESS", "other ways out than those of its record".to_owned()));
         }
         Ok(adopted)
     }

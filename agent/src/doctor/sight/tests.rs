@@ -18,6 +18,8 @@ fn card(on: &[&str]) -> InterfaceFacts {
         has_carrier: true,
         kind: None,
         lower: None,
+        is_promiscuous: false,
+        hardware: None,
         xdp: None,
     };
     InterfaceFacts {
