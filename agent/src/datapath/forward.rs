@@ -97,16 +97,22 @@ impl Datapath {
             return Ok(false);
         }
         if self.forwarding != Forwarding::Stack {
-            let mut egress =
-                DevMapHash::try_from(self.map_mut(EGRESS)?).map_err(|e| writing(EGRESS, &e))?;
+            let mut egress = DevMapHash::try_from(self.map_mut(EGRESS)?).map_err(|e| writing(EGRESS, &e))?;
             make(&mut egress, EGRESS, |_| true, &wanted.egress)?;
         }
         if self.forwarding == Forwarding::Route {
-            let gone: Vec<u32> =
-                self.ways.hardware.keys().copied().filter(|index| !wanted.hardware.contains_key(index)).collect();
+            let gone: Vec<u32> = self
+                .ways
+                .hardware
+                .keys()
+                .copied()
+                .filter(|index| !wanted.hardware.contains_key(index))
+                .collect();
             let mut hardware = self.array::<u64>(HARDWARE)?;
             let gone = gone.into_iter().map(|index| (index, 0));
-            for (index, address) in gone.chain(wanted.hardware.iter().map(|(index, address)| (*index, *address))) {
+            for (index, address) in
+                gone.chain(wanted.hardware.iter().map(|(index, address)| (*index, *address)))
+            {
                 hardware.set(index, Row(address), 0).map_err(|e| writing(HARDWARE, &e))?;
             }
         }

@@ -10,8 +10,8 @@ use aya::programs::{ProgramInfo, Xdp};
 use aya::{EbpfLoader, maps::MapError};
 use aya_obj::programs::XdpAttachType;
 use banchi_common::abi::{
-    Forwarding, INTERFACES, ONWARDS, Onward, ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, SLOTS_OF_PROGRAMS,
-    STATE_VERSION, WIRES, wire_key,
+    Forwarding, INTERFACES, ONWARDS, Onward, ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE,
+    SLOT_PREVIOUS, SLOTS_OF_PROGRAMS, STATE_VERSION, WIRES, wire_key,
 };
 
 use super::attach::{XdpMode, attach, attached};

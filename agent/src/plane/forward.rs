@@ -36,7 +36,9 @@ impl Plane {
             ends.extend(generation.ends());
         }
         for name in keep_promiscuous(&self.store, &ends, links)? {
-            log::info!("`{name}` takes frames that are for others (promiscuous), as the end of a wire has to");
+            log::info!(
+                "`{name}` takes frames that are for others (promiscuous), as the end of a wire has to"
+            );
         }
         Ok(())
     }

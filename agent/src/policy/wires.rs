@@ -28,9 +28,12 @@ impl FromNode for Wire {
             items.iter().map(|item| Spanned::from_node(item, diagnostics)).collect();
         let Ok(ends) = <[Option<Spanned<Interface>>; 2]>::try_from(ends) else {
             diagnostics.push(
-                Diagnostic::new(&codes::INVALID_WIRE, format!("a wire has two ends, and this one has {count}"))
-                    .label(node.span, "")
-                    .help("write two interfaces: `[eth1, eth2]`; each further wire is a list of its own"),
+                Diagnostic::new(
+                    &codes::INVALID_WIRE,
+                    format!("a wire has two ends, and this one has {count}"),
+                )
+                .label(node.span, "")
+                .help("write two interfaces: `[eth1, eth2]`; each further wire is a list of its own"),
             );
             return None;
         };

@@ -134,15 +134,23 @@ impl Onward {
             Self::TooLarge => {
                 "Larger than the MTU of its route: the kernel fragments it, or answers that it is too large."
             }
-            Self::Unresolved => "The hardware address of the next hop is not known yet: the kernel asks for it.",
+            Self::Unresolved => {
+                "The hardware address of the next hop is not known yet: the kernel asks for it."
+            }
             Self::NotForwarded => "For the gateway itself, for a group, or without a route.",
             Self::Forbidden => "Its route is a blackhole, unreachable or prohibited.",
             Self::ForwardingOff => "Forwarding is off on the interface that it came in by.",
             Self::Unsupported => "Its route is of a kind that a program cannot take, a tunnel for one.",
-            Self::OtherInterface => "It leaves by an interface that has no zone, or that is a VLAN or a bridge.",
-            Self::SameInterface => "It leaves by the interface that it came in by: the kernel tells its sender.",
+            Self::OtherInterface => {
+                "It leaves by an interface that has no zone, or that is a VLAN or a bridge."
+            }
+            Self::SameInterface => {
+                "It leaves by the interface that it came in by: the kernel tells its sender."
+            }
             Self::StrangeSource => "Its source is no address of a host.",
-            Self::Confirming => "One in 17 seconds to each next hop, so that the kernel asks whether it is still there.",
+            Self::Confirming => {
+                "One in 17 seconds to each next hop, so that the kernel asks whether it is still there."
+            }
             Self::ForGateway => "On a wire, and for an address of the gateway.",
             Self::NoWire => "Its interface is an end of no wire, or the other end is gone.",
         }

@@ -61,11 +61,16 @@ fn ends(resolved: &Resolved, diagnostics: &mut Diagnostics) {
         for (end, span) in [(one, spans[0]), (other, spans[1])] {
             if let Some(first) = taken.get(end.as_str()) {
                 diagnostics.push(
-                    Diagnostic::new(&codes::INTERFACE_IN_TWO_WIRES, format!("`{end}` is an end of two wires"))
-                        .label(span, "again here")
-                        .label(*first, "first here")
-                        .help("a wire joins two interfaces; where more are to be joined, a bridge does it with \
-                               `forwarding: stack`"),
+                    Diagnostic::new(
+                        &codes::INTERFACE_IN_TWO_WIRES,
+                        format!("`{end}` is an end of two wires"),
+                    )
+                    .label(span, "again here")
+                    .label(*first, "first here")
+                    .help(
+                        "a wire joins two interfaces; where more are to be joined, a bridge does it with \
+                               `forwarding: stack`",
+                    ),
                 );
                 continue;
             }
