@@ -1,5 +1,7 @@
 //! The program routes by the kernel's tables, and the stack gets what is out of the ordinary.
 
+use std::net::UdpSocket;
+
 use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent::{Agent, Mode};
 use banchi_tests::lab::{DEADLINE, Gateway, Lab, Mac, RawSocket};
@@ -15,6 +17,8 @@ struct Path<'l> {
     agent: Agent<'l>,
     sender: RawSocket,
     watch: RawSocket,
+    /// Whoever is asked where nobody listens says so, and that is routed as well.
+    _silent: [UdpSocket; 2],
     number: u16,
 }
 
@@ -22,7 +26,9 @@ impl<'l> Path<'l> {
     fn new(lab: &'l Lab) -> Result<Self> {
         let agent = Agent::start(lab, &policy(ROUTE))?;
         let (sender, watch) = (lab.host("scada").raw("eth0")?, lab.host("plc-1").raw("eth0")?);
-        Ok(Self { lab, agent, sender, watch, number: 0 })
+        let plc = lab.host("plc-1");
+        let _silent = [plc.udp((plc.ipv4(), ECHO))?, plc.udp((plc.ipv6(), ECHO))?];
+        Ok(Self { lab, agent, sender, watch, _silent, number: 0 })
     }
 
     /// A packet that is allowed, told by its own source port.
