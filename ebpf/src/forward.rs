@@ -3,6 +3,7 @@
 //! Which of them is a setting of the generation, so that the verifier removes the others.
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{DevMapHash, PerCpuArray};
@@ -10,10 +11,10 @@ use aya_ebpf::programs::XdpContext;
 use banchi_common::abi::{
     Forwarding, ONWARDS, Onward, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, Setting, WIRES as MOST_WIRES, wire_key,
 };
-use banchi_common::engine::{Decision, Tables as _};
+use banchi_common::engine::{Decision, Scratch, Tables as _};
 use banchi_common::wire::{Headers, Packet as _, ethertype};
 
-use crate::maps::{Maps, is_quiet};
+use crate::maps::{MAPS, Maps, SCRATCH, is_quiet};
 use crate::packet::Frame;
 use crate::root::word;
 use crate::route::route;
@@ -31,40 +32,49 @@ static FORWARDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(ONWARDS, 0);
 
 /// ICMPv6 neighbour solicitation.
 const SOLICITATION: u8 = 135;
+const ICMPV6: u8 = 58;
 
 /// Sends a packet on that passes. What cannot be sent on is left to the stack, and counted.
 #[inline(always)]
-pub fn onward(ctx: &XdpContext, frame: &Frame, maps: &Maps, headers: &Headers, decision: &Decision) -> u32 {
+pub fn onward(ctx: &XdpContext, frame: &Frame, maps: &Maps) -> u32 {
     let way = maps.setting(Setting::Forwarding as usize);
     if way == Forwarding::Wire as u32 {
-        return across(frame, maps, headers, decision);
+        // A call, so only where there is a gateway to be reached.
+        if maps.setting(Setting::GatewayZone as usize) != 0 && is_for_gateway(ctx.ctx) != 0 {
+            return stack(Onward::ForGateway);
+        }
+        return EGRESS
+            .redirect(frame.interface(), u64::from(XDP_PASS))
+            .unwrap_or_else(|_| stack(Onward::NoWire));
     }
     if way == Forwarding::Route as u32 {
-        return route(ctx, frame, maps, headers);
+        return route(ctx.ctx);
     }
     XDP_PASS
 }
 
-/// Across the wire, as it is.
-#[inline(always)]
-fn across(frame: &Frame, maps: &Maps, headers: &Headers, decision: &Decision) -> u32 {
-    let gateway = maps.setting(Setting::GatewayZone as usize);
-    if gateway != 0 && zone_asked_for(frame, maps, headers, decision) == gateway {
-        return stack(Onward::ForGateway);
+/// 1 for a packet on a wire that is for an address of the gateway, or asks for one. The verifier checks it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_for_gateway(ctx: *mut xdp_md) -> u32 {
+    let gateway = MAPS.setting(Setting::GatewayZone as usize);
+    if gateway == 0 {
+        return 0;
     }
-    match EGRESS.redirect(frame.interface(), u64::from(XDP_PASS)) {
-        Ok(action) => action,
-        Err(_) => stack(Onward::NoWire),
-    }
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
+    // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
+    let Scratch { headers, decision } = unsafe { &*scratch };
+    let frame = Frame::of(&XdpContext::new(ctx));
+    u32::from(zone_asked_for(&frame, headers, decision) == gateway)
 }
 
 /// Zone of the address that a packet is for, or that it asks for; 0 is none.
 #[inline(always)]
-fn zone_asked_for(frame: &Frame, maps: &Maps, headers: &Headers, decision: &Decision) -> u32 {
+fn zone_asked_for(frame: &Frame, headers: &Headers, decision: &Decision) -> u32 {
     if decision.destination_zone != 0 {
         return u32::from(decision.destination_zone);
     }
-    let asks = headers.icmp_type == SOLICITATION && headers.protocol == 58;
+    let asks = headers.icmp_type == SOLICITATION && headers.protocol == ICMPV6;
     let (family, hi, lo) = if headers.ethertype == ethertype::ARP {
         // The target of ARP over Ethernet and IPv4.
         (4, 0, frame.u32(headers.l3() + 24).map_or(0, u64::from))
@@ -76,8 +86,8 @@ fn zone_asked_for(frame: &Frame, maps: &Maps, headers: &Headers, decision: &Deci
     } else {
         return 0;
     };
-    let node = maps.node_of(family, hi, lo);
-    if node == 0 { 0 } else { maps.node(node).map_or(0, |row| u32::from(row.zone)) }
+    let node = MAPS.node_of(family, hi, lo);
+    if node == 0 { 0 } else { MAPS.node(node).map_or(0, |row| u32::from(row.zone)) }
 }
 
 /// Past every policy: across the wire where the interface is an end of one, else to the stack.

@@ -56,7 +56,7 @@ pub fn generation(ctx: XdpContext) -> u32 {
         report::log(&ctx, headers, decision, &packet);
     }
     match verdict {
-        Verdict::Pass | Verdict::WouldDrop => forward::onward(&ctx, &frame, &maps, headers, decision),
+        Verdict::Pass | Verdict::WouldDrop => forward::onward(&ctx, &frame, &maps),
         Verdict::Drop => XDP_DROP,
     }
 }

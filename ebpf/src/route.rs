@@ -7,17 +7,18 @@ use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::bindings::{
     BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED,
     BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT,
-    BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE, bpf_fib_lookup as Lookup,
+    BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE, bpf_fib_lookup as Lookup, xdp_md,
 };
 use aya_ebpf::helpers::generated::bpf_fib_lookup;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
-use banchi_common::abi::{NEIGHBOURS as ROWS, Onward, Transport};
+use banchi_common::abi::{Forwarding, NEIGHBOURS as ROWS, Onward, Setting, Transport};
+use banchi_common::engine::Tables as _;
 use banchi_common::wire::{Headers, Packet as _, ethertype};
 
 use crate::forward::{EGRESS, count, stack};
-use crate::maps::Maps;
+use crate::maps::{MAPS, SCRATCH, now};
 use crate::packet::Frame;
 
 /// Hardware address of each interface that has a zone, by its index: a number of 48 bits. 0 is none.
@@ -38,10 +39,18 @@ const FLOWINFO: u32 = 0x0fff_ffff;
 /// the stack does, so the kernel would never ask again whether a silent device still has its hardware address.
 const CONFIRM_SHIFT: u32 = 34;
 
-/// Routes a packet.
-#[inline(always)]
-pub fn route(ctx: &XdpContext, frame: &Frame, maps: &Maps, headers: &Headers) -> u32 {
-    match send(ctx, frame, maps, headers) {
+/// Routes a packet that was judged. The verifier checks it once, and its stack is its own.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn route(ctx: *mut xdp_md) -> u32 {
+    // Constant for the verifier, which drops the rest where it is not used.
+    if MAPS.setting(Setting::Forwarding as usize) != Forwarding::Route as u32 {
+        return XDP_PASS;
+    }
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
+    // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
+    let headers = unsafe { &(*scratch).headers };
+    match send(&XdpContext::new(ctx), headers) {
         Ok(action) => {
             count(Onward::Routed);
             action
@@ -51,8 +60,8 @@ pub fn route(ctx: &XdpContext, frame: &Frame, maps: &Maps, headers: &Headers) ->
 }
 
 #[inline(always)]
-fn send(ctx: &XdpContext, frame: &Frame, maps: &Maps, headers: &Headers) -> Result<u32, Onward> {
-    // No optional word here: what was judged is IP, and long enough.
+fn send(ctx: &XdpContext, headers: &Headers) -> Result<u32, Onward> {
+    let frame = &Frame::of(ctx);
     let kind = frame.u16(IP - 2).unwrap_or(0);
     if headers.family == 0 {
         return Err(Onward::NotIp);
@@ -84,7 +93,7 @@ fn send(ctx: &XdpContext, frame: &Frame, maps: &Maps, headers: &Headers) -> Resu
         return Err(Onward::SameInterface);
     }
     let [a, b, c, d, e, f] = lookup.dmac;
-    if is_to_confirm(u32::from_be_bytes([c, d, e, f]) ^ u32::from(a) << 8 ^ u32::from(b), maps.now) {
+    if is_to_confirm(u32::from_be_bytes([c, d, e, f]) ^ u32::from(a) << 8 ^ u32::from(b), now()) {
         return Err(Onward::Confirming);
     }
     // First, because a packet that was changed is none for the stack.
