@@ -8,6 +8,7 @@ use aya::{
     EbpfLoader, include_bytes_aligned,
     programs::{Program, TestRun as _, TestRunOptions},
 };
+use banchi_common::abi::{Forwarding, Setting};
 use banchi_tests::protocols::services_and_conduits;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bpf/banchi.o"));
@@ -74,15 +75,18 @@ fn every_example_loads() -> Result<()> {
     let every_protocol = every_protocol();
     for (name, text) in POLICIES.into_iter().chain([("every-protocol", every_protocol.as_str())]) {
         let policy = banchi::policy::load(name, text).policy.ok_or_else(|| anyhow!("{name} has errors"))?;
-        let image = banchi::image::compile(&policy)?;
+        let mut image = banchi::image::compile(&policy)?;
         // Which interface it is does not matter here.
         let indices = vec![1; image.interfaces.len()];
-        for log in [false, true] {
+        let (stack, route, wire) = (Forwarding::Stack, Forwarding::Route, Forwarding::Wire);
+        for (way, log) in [(stack, false), (stack, true), (route, false), (wire, false), (wire, true)] {
+            image.set(Setting::Forwarding, way as u32);
+            image.set(Setting::GatewayZone, u32::from(way == Forwarding::Wire));
             let options = banchi::datapath::Options { log, ..banchi::datapath::Options::default() };
             let loaded = banchi::datapath::Datapath::load(&image, &indices, &options);
-            let loaded = loaded.with_context(|| format!("load {name}, log {log}"))?;
+            let loaded = loaded.with_context(|| format!("load {name}, {way:?}, log {log}"))?;
             if let (Some(fast), Some(slow)) = (walked("generation"), walked("slow_path")) {
-                println!("{name}, log {log}: the verifier walked {fast} and {slow} instructions");
+                println!("{name}, {way:?}, log {log}: the verifier walked {fast} and {slow} instructions");
             }
             drop(loaded);
         }

@@ -7,6 +7,19 @@ use crate::traffic::DIVERGING;
 /// The policy that the scenarios are about.
 pub const POLICY: &str = include_str!("demo/policy.yaml");
 
+/// The same with another way of forwarding: `stack`, `route` or `wire`.
+///
+/// # Errors
+/// Where there is no such way.
+pub fn policy(forwarding: &str) -> anyhow::Result<String> {
+    let words = match forwarding {
+        "stack" | "route" => format!("forwarding: {forwarding}"),
+        "wire" => "forwarding: wire, wires: [[control, line-a]]".to_owned(),
+        other => anyhow::bail!("no way of forwarding: {other}"),
+    };
+    Ok(POLICY.replace("forwarding: stack", &words))
+}
+
 /// Something that happens in the plant.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {

@@ -11,16 +11,18 @@
 // One instruction that the compiler must not improve: see packet.rs.
 #![feature(asm_experimental_arch)]
 
+mod forward;
 mod maps;
 mod once;
 mod packet;
 mod report;
 mod root;
+mod route;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use banchi_common::abi::{RootCount, Setting};
+use banchi_common::abi::Setting;
 use banchi_common::engine::{Scratch, Step, Tables as _, go_on, set_out, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::Headers;
@@ -49,14 +51,16 @@ pub fn generation(ctx: XdpContext) -> u32 {
         if maps.setting(Setting::Trace as usize) != 0 {
             report::trace(&scratch.decision, &packet);
         }
-        return XDP_PASS;
+        if forward::wants_headers() {
+            scratch.headers = headers;
+        }
+        return forward::onward(&ctx, &frame);
     }
     scratch.step = step as u32;
     scratch.headers = headers;
     // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
     unsafe { SLOW_PATH.tail_call(&ctx, 0) };
-    root::count(RootCount::NoGeneration);
-    XDP_PASS
+    root::unjudged(&ctx)
 }
 
 /// Judges any packet, counts and reports it, and carries the verdict out.
@@ -84,7 +88,7 @@ pub fn slow_path(ctx: XdpContext) -> u32 {
         report::log(&ctx, headers, decision, &packet);
     }
     match verdict {
-        Verdict::Pass | Verdict::WouldDrop => XDP_PASS,
+        Verdict::Pass | Verdict::WouldDrop => forward::onward(&ctx, &frame),
         Verdict::Drop => XDP_DROP,
     }
 }

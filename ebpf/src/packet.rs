@@ -47,6 +47,18 @@ impl Frame {
         let first = self.start + at;
         if past::<T>(first) > self.end { None } else { Some(first) }
     }
+
+    /// Overwrites bytes, as they are; false past the end, where nothing is changed.
+    #[inline(always)]
+    pub fn write<T: Copy>(&self, at: usize, value: T) -> bool {
+        let first = self.start + at;
+        if past::<T>(first) > self.end {
+            return false;
+        }
+        // SAFETY: the verifier has seen the comparison above, so the bytes are the packet's, which nobody else has.
+        unsafe { (first as *mut T).write_unaligned(value) };
+        true
+    }
 }
 
 /// Loads a number that stands at any address. The compiler knows of no machine that can, and would load byte by byte.

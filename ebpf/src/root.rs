@@ -1,7 +1,6 @@
 //! The root program: attached once, never detached to change anything. It hands each packet to the generation that
 //! is active, or, when a deadline has passed without a confirmation, to the one before.
 
-use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray};
@@ -9,6 +8,8 @@ use aya_ebpf::programs::XdpContext;
 use banchi_common::abi::{
     ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, SLOTS_OF_PROGRAMS,
 };
+
+use crate::forward::past;
 
 /// What the agent, or a person without one, tells the data plane.
 #[map]
@@ -37,9 +38,8 @@ pub fn note_loss(heartbeat: u64) {
     }
 }
 
-/// Counts what the data plane did by itself.
 #[inline(always)]
-pub fn count(what: RootCount) {
+fn count(what: RootCount) {
     if let Some(counter) = ROOT_COUNTERS.get_ptr_mut(what as u32) {
         // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
         unsafe { *counter += 1 };
@@ -51,7 +51,7 @@ pub fn count(what: RootCount) {
 pub fn banchi(ctx: XdpContext) -> u32 {
     if word(RootWord::Bypass) != 0 {
         count(RootCount::Bypassed);
-        return XDP_PASS;
+        return past(&ctx);
     }
     let deadline = word(RootWord::Deadline);
     // Each call has its own slot as a constant, which the kernel makes a direct jump of.
@@ -60,16 +60,16 @@ pub fn banchi(ctx: XdpContext) -> u32 {
         count(RootCount::FellBack);
         // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
         unsafe { PROGRAMS.tail_call(&ctx, SLOT_PREVIOUS) };
-        return none();
+        return unjudged(&ctx);
     }
     // SAFETY: as above.
     unsafe { PROGRAMS.tail_call(&ctx, SLOT_ACTIVE) };
-    none()
+    unjudged(&ctx)
 }
 
-/// Passes a packet that nobody judges, and counts it.
+/// Sends a packet on that nobody judges, and counts it.
 #[inline(always)]
-fn none() -> u32 {
+pub fn unjudged(ctx: &XdpContext) -> u32 {
     count(RootCount::NoGeneration);
-    XDP_PASS
+    past(ctx)
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use banchi_tests::agent::{Agent, Mode};
 use banchi_tests::lab::{Gateway, Lab};
 use banchi_tests::plant;
-use banchi_tests::scenarios::{POLICY, SCENARIOS, Scenario};
+use banchi_tests::scenarios::{SCENARIOS, Scenario, policy};
 use banchi_tests::stage::{Observation, Stage};
 use clap::Parser;
 
@@ -22,6 +22,9 @@ struct Options {
     /// Print the result as one JSON document on standard output; the story goes to standard error.
     #[arg(long)]
     json: bool,
+    /// How what is allowed leaves the gateway: `stack`, `route`, or `wire`, where no address of it is needed.
+    #[arg(long, default_value = "stack", value_parser = ["stack", "route", "wire"])]
+    forwarding: String,
 }
 
 /// One line of the result.
@@ -34,7 +37,7 @@ struct Row {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match run() {
+    match run(&options.forwarding) {
         Ok(rows) => {
             if options.json {
                 println!("{:#}", json(&rows));
@@ -50,18 +53,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<Vec<Row>> {
+fn run(forwarding: &str) -> Result<Vec<Row>> {
     let began = Instant::now();
     say(
         "Building a plant: zone control (SCADA, workstation, laptop), zone line-a (3 PLCs, controller), a gateway.",
     );
-    let lab = Lab::new(Gateway::Routes, &plant::zones())?;
+    let gateway = if forwarding == "wire" { Gateway::Isolates } else { Gateway::Routes };
+    let lab = Lab::new(gateway, &plant::zones())?;
     let stage = Stage::new(&lab, SCENARIOS)?;
 
     say(
         "Starting banchi on the gateway, in alert mode: nothing is dropped, everything that deviates is reported.",
     );
-    let agent = Agent::start(&lab, POLICY)?;
+    let agent = Agent::start(&lab, &policy(forwarding)?)?;
     let events = stage.follow(&agent)?;
 
     let mut rows = Vec::new();

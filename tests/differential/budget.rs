@@ -76,6 +76,7 @@ fn empty(clients: Vec<Vec<IpAddr>>, servers: Vec<Vec<IpAddr>>, services: usize) 
     };
     Policy {
         forwarding: Forwarding::Stack,
+        wires: Vec::new(),
         default_mode: Mode::Alert,
         default_agent_loss: AgentLoss::default(),
         zones: vec![zone(0), zone(1)],

@@ -241,6 +241,7 @@ impl Maker<'_> {
     fn finish(mut self, zones: usize) -> Policy {
         let mut policy = Policy {
             forwarding: Forwarding::Stack,
+            wires: Vec::new(),
             default_mode: self.mode(),
             default_agent_loss: AgentLoss::default(),
             zones: self.zones.clone(),

@@ -181,6 +181,7 @@ fn nth_policy(policy: &Policy, at: usize) -> Option<Policy> {
 fn empty() -> Policy {
     Policy {
         forwarding: banchi::policy::model::Forwarding::Stack,
+        wires: Vec::new(),
         default_mode: banchi::policy::model::Mode::Alert,
         default_agent_loss: banchi::policy::model::AgentLoss::default(),
         zones: Vec::new(),

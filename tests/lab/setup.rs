@@ -212,6 +212,13 @@ fn host_addresses(gateway: Gateway, zone: &Zone, plan: &HostPlan) -> Result<Stri
             writeln!(lines, "route add {everything} via {address}")?;
         }
     }
+    if gateway == Gateway::Isolates {
+        // Whoever is at the other end of a wire is a neighbour, whatever network that is.
+        for Network { address, .. } in zone.networks.iter().filter(|n| has_family(plan, n.address)) {
+            let everything = if address.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+            writeln!(lines, "route add {everything} dev eth0")?;
+        }
+    }
     Ok(lines)
 }
 

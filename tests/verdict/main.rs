@@ -26,6 +26,7 @@ mod direction;
 mod ethernet;
 mod evasion;
 mod event;
+mod forwarding;
 mod fragment;
 mod gateway;
 mod icmp;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use banchi::datapath::{Count, Counters, Datapath, Options, Outcome};
 use banchi::image::Image;
 use banchi::policy::model::{Mode, Policy};
+use banchi_common::abi::{Forwarding, Setting};
 use banchi_common::direction::Class;
 use banchi_common::reason::{Orientation, Reason, Verdict};
 use banchi_tests::packet::Packet;
@@ -55,7 +56,8 @@ impl Site {
             let told = loaded.diagnostics.iter().map(|d| format!("{d:?}")).collect::<Vec<_>>();
             panic!("the policy of the test is wrong: {}", told.join("\n"));
         };
-        let image = banchi::image::compile(&policy).expect("the policy of the test compiles");
+        let mut image = banchi::image::compile(&policy).expect("the policy of the test compiles");
+        image.set(Setting::Forwarding, forwarding() as u32);
         Self { policy, image, options, views: RefCell::default(), cases: Cell::new(0) }
     }
 
@@ -77,7 +79,13 @@ impl Site {
         let view = views.entry(place).or_insert_with(|| {
             let indices: Vec<u32> =
                 (0..names.len()).map(|at| if at == place { HERE } else { HERE + 1 + at as u32 }).collect();
-            Datapath::load(&self.image, &indices, &self.options).expect("the kernel takes the program")
+            let mut view =
+                Datapath::load(&self.image, &indices, &self.options).expect("the kernel takes the program");
+            if forwarding() == Forwarding::Wire {
+                // The only interface there is, so that there is another end.
+                view.join(HERE, HERE).expect("the kernel joins the interface with itself");
+            }
+            view
         });
         f(view)
     }
@@ -270,6 +278,11 @@ impl Want {
         differ("the reason", outcome.reason.about().name.into(), self.reason.about().name.into());
         differ("the verdict", format!("{:?}", outcome.verdict), format!("{:?}", self.verdict));
         differ("`dropped`", outcome.dropped.to_string(), (self.verdict == Verdict::Drop).to_string());
+        // What passes crosses a wire, and nothing else does.
+        let crosses = forwarding() == Forwarding::Wire && self.verdict != Verdict::Drop;
+        if forwarding() != Forwarding::Route {
+            differ("`sent_on`", outcome.sent_on.to_string(), crosses.to_string());
+        }
         if let Some(wanted) = self.orientation {
             differ("the orientation", format!("{:?}", outcome.orientation), format!("{wanted:?}"));
         }
@@ -291,6 +304,16 @@ impl Want {
         found
     }
 }
+
+/// How the programs of all tests forward: `BANCHI_FORWARDING` says it, and a verdict must not depend on it.
+pub(crate) fn forwarding() -> Forwarding {
+    let Ok(word) = std::env::var(FORWARDING) else { return Forwarding::Stack };
+    let known = Forwarding::ALL.into_iter().find(|way| way.name() == word);
+    known.unwrap_or_else(|| panic!("{FORWARDING}={word} is no way of forwarding"))
+}
+
+/// The variable that says how programs forward.
+pub(crate) const FORWARDING: &str = "BANCHI_FORWARDING";
 
 /// Packets and bytes.
 pub(crate) fn figures(count: &Count) -> (u64, u64) {

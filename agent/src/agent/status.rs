@@ -7,7 +7,9 @@ use banchi_common::reason::Reason;
 
 use super::links::{link_status, mode_of};
 use super::{Agent, ELSEWHERE};
-use crate::control::{ConduitStatus, PreviousStatus, ReasonStatus, ReportStatus, RuleStatus, Status};
+use crate::control::{
+    ConduitStatus, ForwardedStatus, PreviousStatus, ReasonStatus, ReportStatus, RuleStatus, Status,
+};
 use crate::datapath::DatapathError;
 use crate::events::{Clock, monotonic};
 use crate::image::summarize;
@@ -110,6 +112,11 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
             lost: reports.lost,
         })
     });
+    let forwarded = plane.forwarded()?.into_iter().map(|(what, packets)| ForwardedStatus {
+        cause: what.name().to_owned(),
+        meaning: what.meaning().to_owned(),
+        packets,
+    });
     let heartbeat = plane.heartbeat()?;
     let now = u64::try_from(monotonic().as_nanos()).unwrap_or(0);
     Ok(Status {
@@ -137,6 +144,9 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
         fell_back: plane.count(RootCount::FellBack)?,
         policy: plane.active.record.policy_path.display().to_string(),
         policy_hash: plane.active.record.policy_hash.clone(),
+        forwarding: plane.forwarding(),
+        wires: policy.wires.clone(),
+        forwarded: forwarded.collect(),
         xdp_mode: mode_of(&links),
         links,
         enforced_unsafe: plane.enforced_findings()?,

@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         };
         let wanted = match &policy {
             Some(policy) => Wanted::of(policy, name, args.xdp_mode, own),
-            None => Wanted { mode: args.xdp_mode, vlans: None, own },
+            None => Wanted::of_none(args.xdp_mode, own),
         };
         findings.extend(examine_interface(facts, &wanted));
     }

@@ -74,12 +74,13 @@ fn human(status: &Status, absent: Option<&ClientError>) -> String {
         text.push_str(&format!("banchi {} (pid {pid}), since {}\n", status.version, seconds(since)));
     }
     text.push_str(&format!(
-        "policy {} ({}…), generation {}\n{}; {} of kernel memory\ncounted since {}\n",
+        "policy {} ({}…), generation {}\n{}; {} of kernel memory\n{}\ncounted since {}\n",
         status.policy,
         status.policy_hash.get(..12).unwrap_or_default(),
         status.generation,
         attached(status),
         bytes(status.kernel_bytes),
+        forwarding(status),
         seconds(&status.counts_since),
     ));
     if let Some(time) = &status.fell_back_at {
@@ -200,7 +201,22 @@ fn human(status: &Status, absent: Option<&ClientError>) -> String {
         text.push('\n');
         text.push_str(&table(&["events of", "sent", "repeats", "over rate", "lost"], &rows));
     }
+    if !status.forwarded.is_empty() {
+        let rows: Vec<Vec<String>> =
+            status.forwarded.iter().map(|one| vec![one.cause.clone(), one.packets.to_string()]).collect();
+        text.push('\n');
+        text.push_str(&table(&["sent on, or left to the stack", "packets"], &rows));
+    }
     text
+}
+
+/// How packets leave that pass.
+fn forwarding(status: &Status) -> String {
+    let wires: Vec<String> = status.wires.iter().map(|(one, other)| format!("{one} - {other}")).collect();
+    match wires.as_slice() {
+        [] => format!("forwarding: {}", status.forwarding.name()),
+        wires => format!("forwarding: {} ({})", status.forwarding.name(), wires.join(", ")),
+    }
 }
 
 /// Where the program really runs; each interface for itself where they differ or something is amiss.

@@ -18,6 +18,6 @@ pub use roles::{Access, Role};
 pub(crate) use server::{Answer, Desk, Question};
 pub use server::{Server, bind};
 pub use status::{
-    ConduitStatus, GrantState, GrantStatus, LinkStatus, PreviousStatus, ReasonStatus, ReportStatus,
-    RuleStatus, Status,
+    ConduitStatus, ForwardedStatus, GrantState, GrantStatus, LinkStatus, PreviousStatus, ReasonStatus,
+    ReportStatus, RuleStatus, Status,
 };

@@ -1,6 +1,6 @@
 //! What `banchi status` shows.
 
-use banchi_common::abi::Mode;
+use banchi_common::abi::{Forwarding, Mode};
 use serde::{Deserialize, Serialize};
 
 use crate::datapath::Runs;
@@ -47,6 +47,12 @@ pub struct Status {
     pub losses: u64,
     /// Packets that the previous generation judged because a confirmation was overdue.
     pub fell_back: u64,
+    /// How what is allowed leaves the gateway.
+    pub forwarding: Forwarding,
+    /// Both ends of each wire, as the policy names them.
+    pub wires: Vec<(String, String)>,
+    /// What became of packets that pass, where the program forwards; since the data plane was made, over all policies.
+    pub forwarded: Vec<ForwardedStatus>,
     /// Where in the kernel the program really runs: `native`, `generic`, `mixed` or `none`.
     pub xdp_mode: String,
     /// Interfaces that it is attached to.
@@ -69,6 +75,17 @@ pub struct Status {
     pub events_unwritten: u64,
     /// Entries that could not be written to the audit log, since the start.
     pub audit_unwritten: u64,
+}
+
+/// Packets that the program sent on, or left to the stack, for one cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForwardedStatus {
+    /// Its name: `routed`, or why they were left to the stack.
+    pub cause: String,
+    /// What that means.
+    pub meaning: String,
+    /// Packets.
+    pub packets: u64,
 }
 
 /// An interface of the policy.

@@ -12,6 +12,7 @@ use banchi_common::abi::{RULE_GRANT, RuleRow};
 
 use super::attach::program_name;
 use super::error::DatapathError;
+use super::forward::{Ways, forwarding};
 use super::generation::{Datapath, Hold, SLOW_PATH};
 use super::load::{Row, chain, writing};
 use super::store::{Record, SHARED, Store};
@@ -72,6 +73,7 @@ impl Datapath {
                 MapType::LruPerCpuHash => Map::PerCpuLruHashMap(data),
                 MapType::RingBuf => Map::RingBuf(data),
                 MapType::ProgramArray => Map::ProgramArray(data),
+                MapType::DevMapHash => Map::DevMapHash(data),
                 other => return Err(foreign(&name, format!("a map of kind {other:?}"))),
             };
             maps.insert(name, map);
@@ -86,12 +88,16 @@ impl Datapath {
         if in_slot(&directory.join(slots)).and_then(program_name).as_deref() != Some(name) {
             return Err(foreign(slots, "no program of this data plane".to_owned()));
         }
-        let adopted = Self { hold: Hold::Adopted { maps, program }, rules, rows, conduits, secret };
+        let (hold, ways) = (Hold::Adopted { maps, program }, Ways::default());
+        let mut adopted = Self { hold, rules, rows, conduits, secret, forwarding: forwarding(image), ways };
         if let Some(map) = adopted.first_difference(image)? {
             return Err(foreign(map, "other contents than its policy compiles to".to_owned()));
         }
         if adopted.has_other_places(record)? {
             return Err(foreign("INTERFACES", "other interfaces than those of its record".to_owned()));
+        }
+        if !adopted.read_ways(image, record)? {
+            return Err(foreign("EGRESS", "other ways out than those of its record".to_owned()));
         }
         Ok(adopted)
     }

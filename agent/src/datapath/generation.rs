@@ -6,9 +6,10 @@ use std::time::Duration;
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, RingBuf};
 use aya::programs::Xdp;
-use banchi_common::abi::{ConduitRow, Control, Mode};
+use banchi_common::abi::{ConduitRow, Control, Forwarding, Mode};
 
 use super::error::DatapathError;
+use super::forward::Ways;
 use super::load::{Row, writing};
 use super::store::Store;
 
@@ -27,6 +28,9 @@ pub struct Datapath {
     pub(super) conduits: u32,
     /// Of its conversation table.
     pub(super) secret: u32,
+    pub(super) forwarding: Forwarding,
+    /// Ways out as they were made last.
+    pub(super) ways: Ways,
 }
 
 /// A conduit as it stands now.

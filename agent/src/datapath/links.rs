@@ -33,6 +33,10 @@ pub struct Link {
     pub kind: Option<String>,
     /// Index of the interface that it stands on, or of the other end of a pair, where that is in this namespace.
     pub lower: Option<u32>,
+    /// Whether it was told to take frames that are for others.
+    pub is_promiscuous: bool,
+    /// Its Ethernet address, where it has one.
+    pub hardware: Option<[u8; 6]>,
     /// The XDP program on it.
     pub xdp: Option<Attached>,
 }
@@ -120,12 +124,15 @@ fn of(message: &LinkMessage) -> Link {
         has_carrier: message.header.flags.contains(LinkFlags::LowerUp),
         kind: None,
         lower: None,
+        is_promiscuous: message.header.flags.contains(LinkFlags::Promisc),
+        hardware: None,
         xdp: None,
     };
     let mut is_elsewhere = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Address(address) => link.hardware = address.as_slice().try_into().ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Link(lower) => link.lower = Some(*lower),
             LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,

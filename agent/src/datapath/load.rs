@@ -3,11 +3,13 @@
 use aya::maps::{Array, MapError, MapInfo, ProgramArray};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use banchi_common::abi::{INTERFACES, Setting};
+use banchi_common::abi::{Forwarding, INTERFACES, NEIGHBOURS, Setting};
 use banchi_common::reason::REASON_ROWS;
 
 use super::error::DatapathError;
+use super::forward;
 use super::generation::{Datapath, Hold, SLOW_PATH};
+use super::links::links;
 use super::store::{SHARED, Store};
 use crate::image::Image;
 
@@ -126,6 +128,11 @@ impl Datapath {
             loader.map_max_entries(name, (rows as u32).max(1));
         }
         loader.map_max_entries("INTERFACES", super::places::rows(largest));
+        let forwarding = forward::forwarding(image);
+        let is_route = forwarding == Forwarding::Route;
+        loader.map_max_entries("EGRESS", forward::entries(image));
+        loader.map_max_entries("HARDWARE", if is_route { super::places::rows(largest) } else { 1 });
+        loader.map_max_entries("NEIGHBOURS", if is_route { NEIGHBOURS } else { 1 });
         loader.map_max_entries("ASKED", image.slots() as u32);
         loader.map_max_entries("CONVERSATIONS", image.setting(Setting::ConversationBuckets).max(1));
         loader.map_max_entries("RULE_COUNTERS", counters);
@@ -161,7 +168,12 @@ impl Datapath {
         let (rules, conduits) = (image.exact_tuples.len() as u32 + 1, image.conduits.len() as u32);
         let rows = image.rules.len() as u32;
         load_slow_path(&mut ebpf)?;
-        let mut datapath = Self { hold: Hold::Loaded(ebpf), rules, rows, conduits, secret };
+        let (hold, ways) = (Hold::Loaded(ebpf), forward::Ways::default());
+        let mut datapath = Self { hold, rules, rows, conduits, secret, forwarding, ways };
+        if forwarding != Forwarding::Stack {
+            let links = links().map_err(|e| DatapathError::other("look at the interfaces", e))?;
+            datapath.forward(image, indices, &links, true)?;
+        }
         load(datapath.program_mut()?)?;
         Ok(datapath)
     }

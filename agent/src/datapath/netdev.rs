@@ -23,11 +23,20 @@ const IFINDEX: u16 = 1;
 const XDP_FEATURES: u16 = 3;
 /// `NETDEV_XDP_ACT_BASIC`: pass, drop, abort and send back.
 const ACT_BASIC: u64 = 1;
+/// `NETDEV_XDP_ACT_NDO_XMIT`: sends what another interface redirects to it.
+const ACT_NDO_XMIT: u64 = 4;
 
 /// Whether the driver of an interface takes XDP programs as such; `None` where the kernel does not tell.
 pub fn has_native_xdp(index: u32) -> Option<bool> {
     let features = features(index).ok()??;
     Some(features & ACT_BASIC != 0)
+}
+
+/// Whether an interface sends what a native program redirects to it, as it stands now; `None` where the kernel does not
+/// tell. A veth does where its other end has GRO, or a program.
+pub fn takes_redirects(index: u32) -> Option<bool> {
+    let features = features(index).ok()??;
+    Some(features & ACT_NDO_XMIT != 0)
 }
 
 fn features(index: u32) -> io::Result<Option<u64>> {

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
 
@@ -19,11 +20,29 @@ pub(super) fn ask<M>(protocol: isize, message: NetlinkMessage<M>, all: bool) -> 
 where
     M: NetlinkSerializable + NetlinkDeserializable + Debug,
 {
+    exchange(protocol, message, if all { NLM_F_DUMP } else { 0 })
+}
+
+/// Sends an order, and waits until it is carried out.
+///
+/// # Errors
+/// Where the kernel refuses.
+pub(super) fn tell<M>(protocol: isize, message: NetlinkMessage<M>) -> io::Result<()>
+where
+    M: NetlinkSerializable + NetlinkDeserializable + Debug,
+{
+    exchange(protocol, message, NLM_F_ACK).map(|_| ())
+}
+
+fn exchange<M>(protocol: isize, message: NetlinkMessage<M>, flags: u16) -> io::Result<Vec<M>>
+where
+    M: NetlinkSerializable + NetlinkDeserializable + Debug,
+{
     let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut message = message;
-    message.header.flags = if all { NLM_F_REQUEST | NLM_F_DUMP } else { NLM_F_REQUEST };
+    message.header.flags = NLM_F_REQUEST | flags;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
@@ -48,7 +67,7 @@ where
             let length = (answer.header.length as usize).next_multiple_of(4);
             rest = if length == 0 { &[] } else { rest.get(length..).unwrap_or(&[]) };
         }
-        if !all {
+        if flags == 0 {
             return Ok(answers);
         }
     }

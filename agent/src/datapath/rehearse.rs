@@ -74,9 +74,9 @@ impl Rehearsal {
         self.control.test_ns = self.control.test_ns.max(at);
         let mut clock = self.datapath.array::<Control>("CONTROL")?;
         clock.set(0, Row(self.control), 0).map_err(|e| writing("CONTROL", &e))?;
-        let dropped = self.datapath.test_drop(packet, LOOPBACK)?;
+        let action = self.datapath.test_action(packet, LOOPBACK)?;
         let after = self.datapath.traces()?;
-        let outcome = Outcome::between(&self.traces, &after, dropped);
+        let outcome = Outcome::between(&self.traces, &after, action);
         self.traces = after;
         outcome
     }

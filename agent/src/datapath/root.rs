@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aya::maps::xdp::DevMapHash;
 use aya::maps::{Array, Map, MapData, MapInfo, MapType, PerCpuArray, ProgramArray};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
@@ -9,12 +10,13 @@ use aya::programs::{ProgramInfo, Xdp};
 use aya::{EbpfLoader, maps::MapError};
 use aya_obj::programs::XdpAttachType;
 use banchi_common::abi::{
-    ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, SLOTS_OF_PROGRAMS,
-    STATE_VERSION,
+    Forwarding, INTERFACES, ONWARDS, Onward, ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE,
+    SLOT_PREVIOUS, SLOTS_OF_PROGRAMS, STATE_VERSION, WIRES, wire_key,
 };
 
 use super::attach::{XdpMode, attach, attached};
 use super::error::DatapathError;
+use super::forward::make;
 use super::generation::Datapath;
 use super::load::{OBJECT, Row, chain, writing};
 use super::preflight::Interface;
@@ -32,6 +34,8 @@ pub struct Root {
     words: Array<MapData, u64>,
     programs: ProgramArray<MapData>,
     counters: PerCpuArray<MapData, Row<u64>>,
+    forwards: PerCpuArray<MapData, Row<u64>>,
+    wires: DevMapHash<MapData>,
 }
 
 impl Root {
@@ -103,6 +107,8 @@ impl Root {
             words: Array::try_from(Map::Array(data("ROOT")?)).map_err(map)?,
             programs: ProgramArray::try_from(Map::ProgramArray(data("PROGRAMS")?)).map_err(map)?,
             counters: PerCpuArray::try_from(Map::PerCpuArray(data("ROOT_COUNTERS")?)).map_err(map)?,
+            forwards: PerCpuArray::try_from(Map::PerCpuArray(data("FORWARDS")?)).map_err(map)?,
+            wires: DevMapHash::try_from(Map::DevMapHash(data("WIRES")?)).map_err(map)?,
             program,
             store: store.clone(),
         })
@@ -131,6 +137,27 @@ impl Root {
     pub fn count(&self, what: RootCount) -> Result<u64, DatapathError> {
         let values = self.counters.get(&(what as u32), 0).map_err(|e| writing("ROOT_COUNTERS", &e))?;
         Ok(values.iter().map(|Row(count)| count).sum())
+    }
+
+    /// How many packets of all generations were sent on by the program, or left to the stack for a cause.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the read.
+    pub fn forwarded(&self, what: Onward) -> Result<u64, DatapathError> {
+        let values = self.forwards.get(&(what as u32), 0).map_err(|e| writing("FORWARDS", &e))?;
+        Ok(values.iter().map(|Row(count)| count).sum())
+    }
+
+    /// Makes the wires that are used where no generation decides those of a generation, for a slot of the programs.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a write.
+    pub fn wire(&mut self, slot: u32, generation: &Datapath) -> Result<(), DatapathError> {
+        let is_wire = generation.forwarding == Forwarding::Wire;
+        let ways = generation.ways.egress.iter().filter(|_| is_wire);
+        let wanted = ways.map(|(from, to)| (wire_key(slot, *from), *to)).collect();
+        let own = |key: u32| key >= wire_key(slot, 0) && key < wire_key(slot, INTERFACES);
+        make(&mut self.wires, "WIRES", own, &wanted)
     }
 
     /// Id of the program.
@@ -261,7 +288,8 @@ impl Root {
     fn put(&mut self, slot: u32, generation: &Datapath) -> Result<(), DatapathError> {
         let fd =
             generation.program()?.fd().map_err(|e| DatapathError::other("find the program", chain(&e)))?;
-        self.programs.set(slot, fd, 0).map_err(|e| writing("PROGRAMS", &e))
+        self.programs.set(slot, fd, 0).map_err(|e| writing("PROGRAMS", &e))?;
+        self.wire(slot, generation)
     }
 
     /// Number of the generation in a slot, by what the kernel has there.
@@ -291,6 +319,8 @@ fn check_shapes(store: &Store) -> Result<(), DatapathError> {
         ("ROOT_COUNTERS", MapType::PerCpuArray, 4, 8, Some(ROOT_COUNTS)),
         ("EVENTS", MapType::RingBuf, 0, 0, None),
         ("FRAGMENTS", MapType::LruHash, 40, 8, Some(FRAGMENTS)),
+        ("WIRES", MapType::DevMapHash, 4, 8, Some(WIRES)),
+        ("FORWARDS", MapType::PerCpuArray, 4, 8, Some(ONWARDS)),
     ];
     for (name, kind, key, value, entries) in shapes {
         let path = store.shared(name);

@@ -1,5 +1,6 @@
 //! Where things stand that outlive an agent: pins in the BPF file system, and a record of each generation.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -13,7 +14,8 @@ use super::error::DatapathError;
 use crate::grants::Grant;
 
 /// Maps that all generations share, with the root program: pinned once.
-pub(super) const SHARED: [&str; 5] = ["ROOT", "PROGRAMS", "ROOT_COUNTERS", "EVENTS", "FRAGMENTS"];
+pub(super) const SHARED: [&str; 7] =
+    ["ROOT", "PROGRAMS", "ROOT_COUNTERS", "EVENTS", "FRAGMENTS", "WIRES", "FORWARDS"];
 
 /// Two directories, one for pins and one for records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +106,32 @@ impl Store {
     /// Where the file cannot be written.
     pub fn write_counts(&self, text: &str) -> Result<(), DatapathError> {
         replace(&self.counts(), text.as_bytes())
+    }
+
+    fn promiscuous_note(&self) -> PathBuf {
+        self.records.join("promiscuous.json")
+    }
+
+    /// Indices of the interfaces that banchi has made promiscuous. A note that cannot be read says none.
+    pub(super) fn promiscuous(&self) -> BTreeSet<u32> {
+        let text = fs::read_to_string(self.promiscuous_note()).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Notes which interfaces banchi has made promiscuous.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn note_promiscuous(&self, indices: &BTreeSet<u32>) -> Result<(), DatapathError> {
+        let path = self.promiscuous_note();
+        let failed = |e: io::Error| DatapathError::other(format!("write {}", path.display()), e);
+        if indices.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
+                _ => Ok(()),
+            };
+        }
+        replace(&path, &serde_json::to_vec(indices).map_err(|e| failed(e.into()))?)
     }
 
     /// Whether there is a data plane to adopt, whole or in part.
@@ -219,6 +247,7 @@ impl Store {
     /// # Errors
     /// Where something stays behind.
     pub fn remove(&self) -> Result<(), DatapathError> {
+        super::promiscuous::release(self);
         for id in self.generations() {
             let _ = fs::remove_file(self.record(id));
         }

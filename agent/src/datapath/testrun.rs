@@ -14,12 +14,16 @@ use super::load::{Row, writing};
 
 /// `XDP_DROP`.
 const XDP_DROP: u32 = 1;
+/// `XDP_REDIRECT`.
+const XDP_REDIRECT: u32 = 4;
 
 /// What the program did with a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// It was dropped.
     pub dropped: bool,
+    /// The program sent it on, and did not leave it to the stack.
+    pub sent_on: bool,
     /// Why.
     pub reason: Reason,
     /// The verdict.
@@ -38,13 +42,14 @@ pub struct Outcome {
 
 impl Outcome {
     /// What the trace says that changed from one look to the next.
-    pub(super) fn between(before: &[Trace], after: &[Trace], dropped: bool) -> Result<Self, DatapathError> {
+    pub(super) fn between(before: &[Trace], after: &[Trace], action: u32) -> Result<Self, DatapathError> {
         let trace = after.iter().zip(before).find(|(now, then)| now.count != then.count).map(|(now, _)| now);
         let trace =
             trace.ok_or_else(|| DatapathError::other("read the trace", "it was loaded without one"))?;
         let unknown = || DatapathError::other("read the trace", format!("it makes no sense: {trace:?}"));
         Ok(Self {
-            dropped,
+            dropped: action == XDP_DROP,
+            sent_on: action == XDP_REDIRECT,
             reason: Reason::from_number(trace.reason).ok_or_else(unknown)?,
             verdict: Verdict::from_number(trace.verdict).ok_or_else(unknown)?,
             orientation: match trace.orientation {
@@ -68,9 +73,9 @@ impl Datapath {
     /// Where the kernel refuses the run, or the program was loaded without a trace.
     pub fn test_run(&self, packet: &[u8], interface: u32) -> Result<Outcome, DatapathError> {
         let before = self.traces()?;
-        let dropped = self.test_drop(packet, interface)?;
+        let action = self.test_action(packet, interface)?;
         let after = self.traces()?;
-        Outcome::between(&before, &after, dropped)
+        Outcome::between(&before, &after, action)
     }
 
     /// Runs one packet of at least 14 bytes, as if it came in by an interface, and says only whether it is dropped:
@@ -79,7 +84,12 @@ impl Datapath {
     /// # Errors
     /// Where the kernel refuses the run.
     pub fn test_drop(&self, packet: &[u8], interface: u32) -> Result<bool, DatapathError> {
-        Ok(self.run(packet, interface, 1)?.return_value == XDP_DROP)
+        Ok(self.test_action(packet, interface)? == XDP_DROP)
+    }
+
+    /// What the program returns for a packet.
+    pub(super) fn test_action(&self, packet: &[u8], interface: u32) -> Result<u32, DatapathError> {
+        Ok(self.run(packet, interface, 1)?.return_value)
     }
 
     /// Runs one packet many times, and says how long the program took each time on average.

@@ -73,6 +73,8 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
+    /// How allowed packets leave the gateway.
+    Forwarding,
     /// The defaults of the policy.
     Defaults,
     /// A zone.

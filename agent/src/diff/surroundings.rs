@@ -68,6 +68,7 @@ fn ends(side: &Side<'_>, conduit: &Conduit) -> (usize, usize, bool) {
 /// Says what is different around the rules.
 pub(super) fn compare(both: &Both<'_>, changes: &mut Vec<Change>, notes: &mut Vec<Change>) {
     let (old, new) = (both.old.policy, both.new.policy);
+    forwarding(old, new, changes);
     if old.default_mode != new.default_mode {
         let text = format!("what belongs to no conduit: {}", modes(old.default_mode, new.default_mode));
         changes.push(Change::new(Kind::Mode, What::Defaults, "defaults").detail(text));
@@ -77,6 +78,21 @@ pub(super) fn compare(both: &Both<'_>, changes: &mut Vec<Change>, notes: &mut Ve
     addresses(both, changes);
     assets(both, notes);
     services(both, notes);
+}
+
+fn forwarding(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
+    let mut change = Change::new(Kind::Changed, What::Forwarding, "forwarding");
+    if old.forwarding != new.forwarding {
+        change.details.push(format!("{} instead of {}", new.forwarding.name(), old.forwarding.name()));
+    }
+    let wires = |policy: &Policy| -> Vec<String> {
+        let ends = policy.wires.iter().map(|(one, other)| (one.min(other), one.max(other)));
+        ends.map(|(one, other)| format!("{one} - {other}")).collect()
+    };
+    lists(&mut change, "wire", &wires(old), &wires(new));
+    if !change.details.is_empty() {
+        changes.push(change);
+    }
 }
 
 /// A change of mode in words.

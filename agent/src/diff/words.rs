@@ -24,6 +24,7 @@ pub(super) fn text(diff: &Diff) -> String {
 
 fn line(text: &mut String, change: &Change) {
     let what = match change.what {
+        What::Forwarding => "forwarding".to_owned(),
         What::Defaults => "defaults".to_owned(),
         What::Zone => format!("zone `{}`", change.name),
         What::Conduit => format!("conduit `{}`", change.name),

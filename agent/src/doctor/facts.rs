@@ -7,7 +7,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::datapath::{self, Feature, Link, Queues, XdpMode};
-use crate::policy::model::{Policy, Vlan};
+use crate::policy::model::{Forwarding, Policy, Vlan};
 
 /// Facts about the kernel and this process.
 #[derive(Debug, Clone, Serialize)]
@@ -54,6 +54,8 @@ pub struct InterfaceFacts {
     pub program: Option<String>,
     /// Whether the driver takes native XDP, where the kernel tells.
     pub has_native_xdp: Option<bool>,
+    /// Whether it sends what a native program redirects to it, where the kernel tells.
+    pub takes_redirects: Option<bool>,
     /// Offloads by name; none where the kernel does not tell.
     pub features: Option<BTreeMap<String, Feature>>,
     /// Where the driver tells.
@@ -61,6 +63,8 @@ pub struct InterfaceFacts {
     /// The other end of a veth pair: its name, and whether it keeps VLAN tags beside the frame. Unknown where it is in
     /// another namespace.
     pub peer: Option<(String, bool)>,
+    /// Whether that other end leaves checksums to be completed by a card.
+    pub peer_leaves_checksums: Option<bool>,
     /// CPUs of this machine.
     pub cpus: usize,
     /// Bytes of a page of memory.
@@ -86,7 +90,9 @@ impl InterfaceFacts {
             let features = datapath::features(&peer.name).ok()?;
             let inserts = ["tx-vlan-hw-insert", "tx-vlan-stag-hw-insert"];
             let is_on = |name: &str| features.get(name).is_some_and(|feature| feature.is_on);
-            Some((peer.name.clone(), inserts.into_iter().any(is_on)))
+            let leaves =
+                features.iter().any(|(name, feature)| name.starts_with("tx-checksum-ip") && feature.is_on);
+            Some((peer.name.clone(), inserts.into_iter().any(is_on), leaves))
         });
         Self {
             driver: datapath::driver(&link.name).unwrap_or_else(|| "unknown".to_owned()),
@@ -94,7 +100,9 @@ impl InterfaceFacts {
             has_native_xdp: datapath::has_native_xdp(link.index),
             features: datapath::features(&link.name).ok(),
             queues: datapath::queues(&link.name),
-            peer,
+            takes_redirects: datapath::takes_redirects(link.index),
+            peer_leaves_checksums: peer.as_ref().map(|(_, _, leaves)| *leaves),
+            peer: peer.map(|(name, inserts, _)| (name, inserts)),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             page: rustix::param::page_size(),
             link,
@@ -121,13 +129,23 @@ pub struct Wanted {
     pub vlans: Option<bool>,
     /// Id of the root program that belongs there.
     pub own: Option<u32>,
+    /// How what is allowed leaves the gateway.
+    pub forwarding: Forwarding,
+    /// Whether it is an end of a wire.
+    pub is_end: bool,
 }
 
 impl Wanted {
+    /// Without a policy.
+    pub fn of_none(mode: XdpMode, own: Option<u32>) -> Self {
+        Self { mode, vlans: None, own, forwarding: Forwarding::Stack, is_end: false }
+    }
+
     /// By a policy, of one interface.
     pub fn of(policy: &Policy, interface: &str, mode: XdpMode, own: Option<u32>) -> Self {
         let here = policy.zones.iter().filter(|zone| zone.interfaces.iter().any(|name| name == interface));
         let vlans = here.flat_map(|zone| &zone.vlans).any(|vlan| *vlan != Vlan::Untagged);
-        Self { mode, vlans: Some(vlans), own }
+        let is_end = policy.wires.iter().any(|(one, other)| one == interface || other == interface);
+        Self { mode, vlans: Some(vlans), own, forwarding: policy.forwarding, is_end }
     }
 }

@@ -3,6 +3,7 @@
 use super::facts::{InterfaceFacts, Wanted};
 use super::finding::{Finding, Level};
 use crate::datapath::{Runs, XdpMode};
+use crate::policy::model::Forwarding;
 
 /// Offloads by the kernel's names, with those that `ethtool -K` takes.
 const STRIPPING: [(&str, &str); 2] =
@@ -18,6 +19,13 @@ const AROUND_A_FRAME: usize = 256 + 320;
 const HEADERS: usize = 14 + 8;
 
 pub(super) fn examine(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
+    let mut findings = seen(facts, wanted);
+    findings.extend(onward(facts, wanted));
+    findings
+}
+
+/// What banchi gets to see.
+fn seen(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
     if facts.features.is_none() {
         let found = "The kernel does not tell its offloads.";
         let why = "Whether VLAN tags are taken off or packets merged before banchi sees them is not known.";
@@ -29,7 +37,7 @@ pub(super) fn examine(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
         vlan_tags(facts, wanted),
         vlan_filter(facts, wanted),
         merged_packets(facts),
-        checksums(facts),
+        checksums(facts, wanted),
         frame_size(facts, wanted),
     ]
 }
@@ -44,7 +52,13 @@ fn vlan_tags(facts: &InterfaceFacts, wanted: &Wanted) -> Finding {
         }
         _ => "A tagged frame would count as untagged, and pass as one.",
     };
-    let level = if wanted.vlans == Some(true) { Level::Unsafe } else { Level::Warning };
+    let is_sent_on = wanted.forwarding != Forwarding::Stack;
+    let hidden = if is_sent_on && wanted.vlans != Some(true) {
+        "A tagged frame would count as untagged, and be sent on without its tag."
+    } else {
+        hidden
+    };
+    let level = if wanted.vlans == Some(true) || is_sent_on { Level::Unsafe } else { Level::Warning };
     // A veth takes no tag off, whatever it says: what counts is whether its other end puts it into the frame, which
     // was tested (`--test cli doctor`).
     if facts.driver == "veth" {
@@ -56,7 +70,8 @@ fn vlan_tags(facts: &InterfaceFacts, wanted: &Wanted) -> Finding {
                     .remedy(format!("ethtool -K {peer} txvlan off tx-vlan-stag-hw-insert off"))
             }
             None => {
-                let level = if wanted.vlans == Some(true) { Level::Warning } else { Level::Note };
+                let matters = wanted.vlans == Some(true) || is_sent_on;
+                let level = if matters { Level::Warning } else { Level::Note };
                 let found = "The other end of this veth is in another namespace, and may keep VLAN tags beside the frame.";
                 say(level, found.to_owned(), hidden)
                     .remedy("ethtool -K PEER txvlan off tx-vlan-stag-hw-insert off")
@@ -101,29 +116,116 @@ fn merged_packets(facts: &InterfaceFacts) -> Finding {
     }
 }
 
-fn checksums(facts: &InterfaceFacts) -> Finding {
+fn checksums(facts: &InterfaceFacts, wanted: &Wanted) -> Finding {
+    let say = |level, found: &str, why: &str| Finding::new(level, &facts.link.name, "checksums", found, why);
+    if wanted.forwarding != Forwarding::Stack && facts.driver == "veth" {
+        let lost = "What is sent on without the stack keeps a checksum that nobody completes, and is dropped where \
+                    it arrives.";
+        match (&facts.peer, facts.peer_leaves_checksums) {
+            (Some((peer, _)), Some(true)) => {
+                return say(
+                    Level::Unsafe,
+                    &format!("The other end, {peer}, leaves checksums to a card."),
+                    lost,
+                )
+                .remedy(format!("ethtool -K {peer} tx off"));
+            }
+            (None, _) => {
+                let found =
+                    "The other end of this veth is in another namespace, and may leave checksums to a card.";
+                return say(Level::Note, found, lost).remedy("ethtool -K PEER tx off");
+            }
+            _ => {}
+        }
+    }
     let found = if facts.is_on("rx-checksum") {
         "Checksums are checked by the card, or left to the kernel."
     } else {
         "Checksums are checked by the kernel."
     };
-    let why = "banchi decides without them, and with `forwarding: stack` the kernel completes them.";
-    Finding::new(Level::Ok, &facts.link.name, "checksums", found, why)
+    let why = match wanted.forwarding {
+        Forwarding::Stack => "banchi decides without them, and the kernel completes them.",
+        Forwarding::Route | Forwarding::Wire => "banchi decides without them, and sends them on as they are.",
+    };
+    say(Level::Ok, found, why)
+}
+
+/// Whether frames get in and out where the program sends them on itself.
+fn onward(facts: &InterfaceFacts, wanted: &Wanted) -> Vec<Finding> {
+    if wanted.forwarding == Forwarding::Stack || wanted.forwarding == Forwarding::Wire && !wanted.is_end {
+        return Vec::new();
+    }
+    let mut findings = vec![redirects(facts, wanted)];
+    if wanted.is_end {
+        findings.push(promiscuous(facts, wanted));
+    }
+    findings
+}
+
+/// Whether the interface sends what comes in by another one.
+fn redirects(facts: &InterfaceFacts, wanted: &Wanted) -> Finding {
+    let name = &facts.link.name;
+    let say = |level, found: String, why| Finding::new(level, name, "redirects", found, why);
+    if is_generic(facts, wanted) {
+        return say(Level::Ok, "Generic XDP sends through every interface.".to_owned(), "Frames leave here.");
+    }
+    let lost = "What the program sends here vanishes without a trace.";
+    match (facts.takes_redirects, facts.driver.as_str()) {
+        (Some(true), _) => {
+            say(Level::Ok, "It sends what a program redirects to it.".to_owned(), "Frames leave here.")
+        }
+        (Some(false), "veth") => {
+            let peer = facts.peer.as_ref().map_or("PEER", |(peer, _)| peer);
+            let found = "The other end of this veth has neither GRO nor an XDP program.".to_owned();
+            say(Level::Unsafe, found, lost).remedy(format!("ethtool -K {peer} gro on"))
+        }
+        (Some(false), driver) => {
+            let found = format!("Driver {driver} does not send what a native program redirects to it.");
+            say(Level::Unsafe, found, lost).remedy("banchi run --xdp-mode generic")
+        }
+        (None, driver) => {
+            let found = format!(
+                "Whether driver {driver} sends what a program redirects to it, this kernel does not tell."
+            );
+            say(Level::Note, found, "Kernels do from Linux 6.3 on. Try it before a line depends on it.")
+        }
+    }
+}
+
+/// Whether an end of a wire takes frames that are for others.
+fn promiscuous(facts: &InterfaceFacts, wanted: &Wanted) -> Finding {
+    let name = &facts.link.name;
+    let say = |level, found: &str, why| Finding::new(level, name, "promiscuous", found, why);
+    if facts.link.is_promiscuous {
+        return say(Level::Ok, "It takes frames that are for others.", "An end of a wire has to.");
+    }
+    let found = "It drops frames that are for others.";
+    match facts.link.xdp {
+        Some(attached) if Some(attached.program) == wanted.own => {
+            say(Level::Warning, found, "They do not cross the wire. A running agent sets it within a second.")
+                .remedy(format!("ip link set dev {name} promisc on"))
+        }
+        _ => say(Level::Ok, found, "banchi makes it promiscuous when it starts."),
+    }
+}
+
+/// Whether the program runs, or is to run, in the stack.
+fn is_generic(facts: &InterfaceFacts, wanted: &Wanted) -> bool {
+    match facts.link.xdp {
+        Some(attached) if Some(attached.program) == wanted.own => attached.runs == Runs::Generic,
+        _ => wanted.mode == XdpMode::Generic,
+    }
 }
 
 fn frame_size(facts: &InterfaceFacts, wanted: &Wanted) -> Finding {
     let (name, mtu) = (&facts.link.name, facts.link.mtu);
     let say = |level, found: String, why| Finding::new(level, name, "frame-size", found, why);
     let most = facts.page.saturating_sub(AROUND_A_FRAME + HEADERS);
-    let is_generic = match facts.link.xdp {
-        Some(attached) if Some(attached.program) == wanted.own => attached.runs == Runs::Generic,
-        _ => wanted.mode == XdpMode::Generic,
-    };
     if mtu as usize <= most {
         return say(Level::Ok, format!("MTU {mtu}: frames fit one buffer."), "banchi sees the whole frame.");
     }
     let found = format!("MTU {mtu}: frames need not fit one buffer (up to {most} do).");
-    if is_generic {
+    if is_generic(facts, wanted) {
         let why = "Generic XDP puts each of them together first, which takes time.";
         return say(Level::Note, found, why);
     }

@@ -20,7 +20,7 @@ use banchi_common::abi::{
     SETTINGS, SLOTS, ServerRow, ServiceRow, Setting, Tag, VERSION, VIDS,
 };
 
-use crate::policy::model::{Policy, Vlan};
+use crate::policy::model::{Forwarding, Policy, Vlan};
 use entries::Entries;
 pub use error::CompileError;
 pub use summary::{RulePath, RuleSummary, Summary, summarize};
@@ -55,6 +55,8 @@ pub struct Image {
     pub conduits: Vec<ConduitRow>,
     /// Names of interfaces. Their position is their place in `zones`.
     pub interfaces: Vec<String>,
+    /// Places of both ends of each wire, from 0.
+    pub wires: Vec<(usize, usize)>,
     /// Zone of each place and VID, from 1; 0 is none. One entry a place where no zone is a VLAN.
     pub zones: Vec<u32>,
     /// Entries of the index, by tag.
@@ -122,12 +124,18 @@ pub fn compile(written: &Policy) -> Result<Image, CompileError> {
         flows: vec![FlowRow { low_asks: 0, high_asks: 0 }],
         rules: rules::rows(&expanded, &nodes),
         conduits: conduit_rows(policy),
+        wires: wires(policy, &interfaces),
         interfaces,
         zones,
         entries: Vec::new(),
         exact_tuples: tuples_as_written(written, &expanded, &plan),
     };
     image.set(Setting::Version, VERSION);
+    image.set(Setting::Forwarding, policy.forwarding as u32);
+    if policy.forwarding == Forwarding::Wire {
+        let gateway = (1u32..).zip(&policy.zones).find(|(_, zone)| zone.is_gateway);
+        image.set(Setting::GatewayZone, gateway.map_or(0, |(number, _)| number));
+    }
     index::build6(&mut image, &nodes.entries6());
     image.set(Setting::EchoClass, services.echo_class);
     image.set(Setting::SuppressMs, 10_000);
@@ -220,6 +228,13 @@ fn emit_ethertypes(policy: &Policy, entries: &mut Entries) {
     for (key, number) in seen {
         entries.push(Tag::Ethertype, key, 0, number);
     }
+}
+
+/// Places of both ends of each wire.
+fn wires(policy: &Policy, interfaces: &[String]) -> Vec<(usize, usize)> {
+    let place = |name: &String| interfaces.iter().position(|known| known == name);
+    let wires = policy.wires.iter().filter(|_| policy.forwarding == Forwarding::Wire);
+    wires.filter_map(|(one, other)| Some((place(one)?, place(other)?))).collect()
 }
 
 /// Interfaces by place, zone of each place and VID, and whether some zone is double-tagged.

@@ -92,12 +92,16 @@ impl Plane {
     }
 
     /// Takes the root program off interfaces that neither policy names.
-    fn leave_others(&self) {
+    fn leave_others(&mut self) {
         let generations = std::iter::once(&self.active).chain(&self.previous);
         let named: Vec<u32> =
             generations.flat_map(|one| one.record.interfaces.iter().map(|(_, index)| *index)).collect();
         for index in self.store.links().into_iter().filter(|index| !named.contains(index)) {
             self.store.unlink(index);
+        }
+        // Ends of wires that are none any more. What fails here is tried again with the next look at the interfaces.
+        if let Err(error) = self.forward_anew() {
+            log::warn!("{error}");
         }
     }
 

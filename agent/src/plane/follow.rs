@@ -77,6 +77,7 @@ impl Plane {
         let known: BTreeSet<(String, u32)> =
             generations.flat_map(|one| one.record.interfaces.iter().cloned()).collect();
         let mut changes = Vec::new();
+        let mut is_again = false;
         for (name, index) in known {
             let change = self
                 .look(&name, index, &links)
@@ -85,9 +86,13 @@ impl Plane {
                 self.said.0.remove(&name);
                 continue;
             };
+            is_again |= matches!(change, Change::Again { .. });
             if self.said.0.insert(name.clone(), change.clone()).as_ref() != Some(&change) {
                 changes.push((name, change));
             }
+        }
+        if let Err(error) = self.forward(&links, is_again) {
+            log::error!("{error}");
         }
         changes
     }

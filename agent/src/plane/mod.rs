@@ -4,6 +4,7 @@
 mod change;
 mod deciding;
 mod follow;
+mod forward;
 mod generation;
 mod grant;
 mod guard;

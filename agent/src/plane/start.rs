@@ -172,6 +172,6 @@ impl Plane {
         for interface in &self.interfaces {
             self.root.attach(interface, self.mode)?;
         }
-        Ok(())
+        self.forward_anew()
     }
 }

@@ -37,7 +37,6 @@ codes! {
     DUPLICATE_NAME Error "duplicate-name" "Two zones, assets, services, conduits or rules have one name.";
     CONFLICTING_KEYS Error "conflicting-keys" "Two keys that exclude each other.";
     KEY_NOT_APPLICABLE Error "key-not-applicable" "A key that has no meaning for this transport, or beside the other keys.";
-    NOT_AVAILABLE Error "not-available" "A word that is known but that this version does not support.";
     WRONG_TYPE Error "wrong-type" "A list where one value is expected, or the like.";
     INVALID_VALUE Error "invalid-value" "A value that is none of those allowed.";
     INVALID_NAME Error "invalid-name" "A name with characters that are not allowed, or too long.";
@@ -53,6 +52,9 @@ codes! {
     EMPTY_POLICY Error "empty-policy" "A policy without any rule.";
     UNKNOWN_NAME Error "unknown-name" "A zone, asset or service that is not defined, nor in the catalogue.";
     INTERFACE_IN_TWO_ZONES Error "interface-in-two-zones" "One interface and VLAN belongs to two zones.";
+    INVALID_WIRE Error "invalid-wire" "A wire that does not join two different interfaces.";
+    INTERFACE_IN_TWO_WIRES Error "interface-in-two-wires" "One interface is an end of two wires.";
+    WIRE_WITHOUT_ZONE Error "wire-without-zone" "An end of a wire is an interface that no zone has.";
     OVERLAPPING_NETWORKS Error "overlapping-networks" "Networks of two zones have addresses in common.";
     ADDRESS_OUTSIDE_ZONE Error "address-outside-zone" "An asset's address is in no network of its zone.";
     ADDRESS_IN_TWO_ZONES Error "address-in-two-zones" "One address belongs to assets of different zones.";
@@ -71,6 +73,7 @@ codes! {
     CLOSED_IN_ALERT Warning "closed-in-alert" "A reaction to the loss of the agent that closes nothing, since the mode is `alert`.";
     PARTIAL_CONTRADICTION Warning "partial-contradiction" "An earlier rule covers a part of this rule, with another effect.";
     SHADOWED_RULE Warning "shadowed-rule" "Earlier rules cover everything in this rule, with the same effect.";
+    UNWIRED_INTERFACE Warning "unwired-interface" "With `forwarding: wire`, an interface of a zone that is an end of no wire.";
     BROAD_SERVICE Warning "broad-service" "A service with any port or more than 1000 ports.";
     BROAD_ASSET Warning "broad-asset" "An asset that is larger than its zone, or that takes in the gateway.";
     BROAD_RULE Warning "broad-rule" "A rule whose clients are all of a zone.";

@@ -20,6 +20,7 @@ pub mod schema;
 pub mod source;
 pub mod syntax;
 mod validate;
+pub mod wires;
 pub mod words;
 
 pub use diagnostic::{Diagnostic, Severity};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
-pub use banchi_common::abi::{Mode, OnAgentLoss, Transport};
+pub use banchi_common::abi::{Forwarding, Mode, OnAgentLoss, Transport};
 pub use banchi_common::direction::{Class, Classes, Protocol};
 
 /// Index into [`Policy::zones`].
@@ -28,6 +28,8 @@ pub type ConduitId = usize;
 pub struct Policy {
     /// How allowed packets leave the gateway.
     pub forwarding: Forwarding,
+    /// Pairs of interfaces between which frames cross as they are, in file order. Empty but for [`Forwarding::Wire`].
+    pub wires: Vec<(String, String)>,
     /// Mode of everything that belongs to no conduit, and of conduits that name none.
     pub default_mode: Mode,
     /// What the data plane does with everything that belongs to no conduit when the agent is gone.
@@ -67,14 +69,6 @@ impl Policy {
             || v4.is_broadcast()
             || self.zones.iter().flat_map(|zone| &zone.networks).any(ends_network)
     }
-}
-
-/// How allowed packets leave the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Forwarding {
-    /// The kernel's own stack routes or bridges them.
-    Stack,
 }
 
 /// A zone: where on the gateway its packets come in, and which addresses live there.

@@ -15,6 +15,7 @@ use super::parse::{Kind, Node};
 use super::ports::{ReplyFrom, ServerPort, SourcePort};
 use super::read::{Entries, FromNode, List, OneOrMany, Refusal, Word, record, wrong_type};
 use super::source::Spanned;
+use super::wires::Wire;
 use super::words::{Byte, Interface, Mac, Name, Number, Sent, Time, Version};
 
 record! {
@@ -40,8 +41,11 @@ record! {
 record! {
     /// The gateway on which banchi runs.
     pub struct Gateway, "`gateway`" {
-        /// How allowed packets leave the gateway. Default `stack`: the kernel routes or bridges them.
+        /// How allowed packets leave the gateway: `stack`, `route` or `wire`. Default `stack`: the kernel routes or bridges
+        /// them.
         pub forwarding: Option<Spanned<Forwarding>>,
+        /// Pairs of interfaces between which frames cross as they are. Only for `forwarding: wire`.
+        pub wires: Option<Spanned<List<Wire>>>,
         /// The gateway's own addresses. They become the zone and the asset `gateway`.
         pub addresses: Option<Spanned<List<Host>>>,
     }

@@ -230,20 +230,11 @@ impl Word for OnAgentLoss {
     }
 }
 
-word_schema!(Forwarding, "Forwarding", { "enum": ["stack"] });
-
 impl Word for Forwarding {
-    const EXPECTED: &'static str = "a way of forwarding: `stack`";
+    const EXPECTED: &'static str = "a way of forwarding: `stack`, `route` or `wire`";
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        if matches!(text, "route" | "wire") {
-            return Err(Refusal::new(
-                &codes::NOT_AVAILABLE,
-                format!("forwarding `{text}` is not available in this version"),
-                "write `stack`: the kernel routes or bridges what is allowed",
-            ));
-        }
-        choose(text, "a way of forwarding", &[("stack", Forwarding::Stack)])
+        choose(text, "a way of forwarding", &Forwarding::ALL.map(|way| (way.name(), way)))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod conversation;
 mod event;
+mod forward;
 mod policy;
 mod root;
 mod setting;
@@ -13,6 +14,7 @@ mod table;
 
 pub use conversation::{Asked, Control, Conversations, TAG_BITS, WAYS};
 pub use event::{CAPTURE, Counter, Event, EventKind, Reports, SuppressKey, Suppressed, Trace};
+pub use forward::{Forwarding, NEIGHBOURS, ONWARDS, Onward, WIRES, wire_key};
 pub use policy::{Mode, OnAgentLoss, Transport};
 pub use root::{
     ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, SLOTS_OF_PROGRAMS,
@@ -22,4 +24,4 @@ pub use setting::{Feature, PREFIX_LENGTHS, SETTINGS, Setting};
 pub use table::*;
 
 /// Version of every layout in this module. It changes whenever one of them does.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;

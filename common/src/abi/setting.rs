@@ -50,6 +50,10 @@ pub enum Setting {
     /// 1: packets of interfaces that the policy does not name pass, as if nothing were attached there. Another policy
     /// that shares the root program names them.
     PassOthers = 48,
+    /// [`super::Forwarding`].
+    Forwarding = 49,
+    /// Zone of the gateway's own addresses, where they are on a wire; 0 is none.
+    GatewayZone = 50,
     /// First of [`PREFIX_LENGTHS`] words: IPv6 prefix lengths + 1, longest first, 0 ends the list.
     Prefix6 = 32,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::datapath::{Attached, Feature, Link};
+use crate::policy::model::Forwarding;
 
 /// A card as a gateway should have it, with these offloads on.
 fn card(on: &[&str]) -> InterfaceFacts {
@@ -18,6 +19,8 @@ fn card(on: &[&str]) -> InterfaceFacts {
         has_carrier: true,
         kind: None,
         lower: None,
+        is_promiscuous: false,
+        hardware: None,
         xdp: None,
     };
     InterfaceFacts {
@@ -25,9 +28,11 @@ fn card(on: &[&str]) -> InterfaceFacts {
         driver: "igb".to_owned(),
         program: None,
         has_native_xdp: Some(true),
+        takes_redirects: Some(true),
         features: Some(features),
         queues: None,
         peer: None,
+        peer_leaves_checksums: None,
         cpus: 2,
         page: 4096,
     }
@@ -39,7 +44,7 @@ fn veth(on: &[&str], peer: Option<bool>) -> InterfaceFacts {
 }
 
 fn wanted(vlans: Option<bool>) -> Wanted {
-    Wanted { mode: XdpMode::Native, vlans, own: Some(7) }
+    Wanted { mode: XdpMode::Native, vlans, own: Some(7), forwarding: Forwarding::Stack, is_end: false }
 }
 
 fn said(facts: &InterfaceFacts, wanted: &Wanted, check: &str) -> Finding {
@@ -141,4 +146,72 @@ fn frames_have_to_fit_one_buffer_in_native_mode() {
 fn what_is_not_known_is_said() {
     let facts = InterfaceFacts { features: None, ..card(&[]) };
     assert_eq!(level(&facts, Some(true), "offloads"), Level::Warning);
+}
+
+/// Of an end of a wire.
+fn wire() -> Wanted {
+    Wanted { forwarding: Forwarding::Wire, is_end: true, ..wanted(Some(false)) }
+}
+
+fn route() -> Wanted {
+    Wanted { forwarding: Forwarding::Route, ..wanted(Some(false)) }
+}
+
+#[test]
+fn what_is_sent_on_keeps_its_tag_and_its_checksum() {
+    let tag = |wanted: &Wanted| said(&card(&["rx-vlan-hw-parse"]), wanted, "vlan-tags").level;
+    assert_eq!(
+        (tag(&wanted(Some(false))), tag(&wire()), tag(&route())),
+        (Level::Warning, Level::Unsafe, Level::Unsafe)
+    );
+    let sum = |leaves, wanted: &Wanted| {
+        let facts = InterfaceFacts { peer_leaves_checksums: Some(leaves), ..veth(&[], Some(false)) };
+        said(&facts, wanted, "checksums")
+    };
+    assert_eq!(sum(true, &wanted(None)).level, Level::Ok);
+    for wanted in [wire(), route()] {
+        assert_eq!(sum(false, &wanted).level, Level::Ok);
+        assert_eq!(sum(true, &wanted).level, Level::Unsafe);
+        assert_eq!(sum(true, &wanted).remedy.unwrap(), "ethtool -K peer0 tx off");
+        assert_eq!(said(&veth(&[], None), &wanted, "checksums").level, Level::Note);
+    }
+}
+
+#[test]
+fn what_is_redirected_has_to_leave() {
+    let redirects = |takes_redirects, facts: InterfaceFacts, wanted: &Wanted| {
+        said(&InterfaceFacts { takes_redirects, ..facts }, wanted, "redirects")
+    };
+    for wanted in [wire(), route()] {
+        assert_eq!(redirects(Some(true), card(&[]), &wanted).level, Level::Ok);
+        assert_eq!(redirects(None, card(&[]), &wanted).level, Level::Note);
+        assert_eq!(redirects(Some(false), card(&[]), &wanted).level, Level::Unsafe);
+        let veth = redirects(Some(false), veth(&[], Some(false)), &wanted);
+        assert_eq!((veth.level, veth.remedy.unwrap().as_str()), (Level::Unsafe, "ethtool -K peer0 gro on"));
+        let generic = Wanted { mode: XdpMode::Generic, ..wanted };
+        assert_eq!(redirects(Some(false), card(&[]), &generic).level, Level::Ok);
+    }
+    // An interface beside the wires, and every one where the stack forwards.
+    for wanted in [Wanted { is_end: false, ..wire() }, wanted(None)] {
+        let facts = InterfaceFacts { takes_redirects: Some(false), ..card(&[]) };
+        assert!(examine(&facts, &wanted).iter().all(|finding| finding.check != "redirects"));
+    }
+}
+
+#[test]
+fn an_end_of_a_wire_is_promiscuous_once_banchi_runs() {
+    let promiscuous = |is_promiscuous, xdp| {
+        let facts = card(&[]);
+        let link = Link { is_promiscuous, xdp, ..facts.link.clone() };
+        said(&InterfaceFacts { link, ..facts }, &wire(), "promiscuous")
+    };
+    let own = Some(Attached { program: 7, runs: Runs::Native });
+    assert_eq!(promiscuous(true, own).level, Level::Ok);
+    assert_eq!(promiscuous(false, None).level, Level::Ok);
+    let lost = promiscuous(false, own);
+    assert_eq!(
+        (lost.level, lost.remedy.unwrap().as_str()),
+        (Level::Warning, "ip link set dev eth1 promisc on")
+    );
+    assert!(examine(&card(&[]), &route()).iter().all(|finding| finding.check != "promiscuous"));
 }

@@ -35,6 +35,7 @@ pub(crate) fn resolve(file: &syntax::Policy, source: &Source<'_>, diagnostics: &
     let mut resolver = Resolver {
         policy: model::Policy {
             forwarding: model::Forwarding::Stack,
+            wires: Vec::new(),
             default_mode: model::Mode::Alert,
             default_agent_loss: model::AgentLoss::default(),
             zones: Vec::new(),
@@ -73,9 +74,8 @@ type Defined<T> = (Spanned<Name>, Option<T>);
 
 impl Resolver<'_, '_> {
     fn head(&mut self, file: &syntax::Policy) {
-        if let Some(forwarding) = file.gateway.as_ref().and_then(|gateway| gateway.value.forwarding.as_ref())
-        {
-            self.policy.forwarding = forwarding.value;
+        if let Some(gateway) = &file.gateway {
+            self.forwarding(&gateway.value);
         }
         if let Some(defaults) = &file.defaults {
             if let Some(mode) = &defaults.value.mode {
@@ -84,6 +84,21 @@ impl Resolver<'_, '_> {
             let (then, after) = (&defaults.value.on_agent_loss, &defaults.value.agent_loss_after);
             self.policy.default_agent_loss =
                 self.agent_loss(then.as_ref(), after.as_ref(), self.policy.default_mode);
+        }
+    }
+
+    fn forwarding(&mut self, gateway: &syntax::Gateway) {
+        if let Some(forwarding) = &gateway.forwarding {
+            self.policy.forwarding = forwarding.value;
+            self.sites.forwarding = Some(forwarding.span);
+        }
+        self.sites.refused_wires = gateway.refused;
+        let Some(wires) = &gateway.wires else { return };
+        self.sites.wires_key = Some(wires.span);
+        for wire in &wires.value.0 {
+            let [one, other] = &wire.value.0;
+            self.policy.wires.push((one.value.0.clone(), other.value.0.clone()));
+            self.sites.wires.push([one.span, other.span]);
         }
     }
 
@@ -144,6 +159,7 @@ impl Resolver<'_, '_> {
             }
             let Some(zone) = zone else {
                 self.zones.ids.insert(name.value.0.clone(), None);
+                self.sites.lost_zones = true;
                 continue;
             };
             let vlans = zone.vlans.as_ref().map_or([].as_slice(), |vlans| &vlans.value.0);

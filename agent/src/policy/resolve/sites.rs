@@ -20,6 +20,15 @@ pub(crate) struct Sites {
     pub(crate) assets: Vec<AssetSite>,
     pub(crate) services: Vec<ServiceSite>,
     pub(crate) conduits: Vec<ConduitSite>,
+    /// Both ends of each wire.
+    pub(crate) wires: Vec<[Span; 2]>,
+    /// The value of `forwarding`, and of `wires`.
+    pub(crate) forwarding: Option<Span>,
+    pub(crate) wires_key: Option<Span>,
+    /// Whether wires stand there that cannot be read.
+    pub(crate) refused_wires: bool,
+    /// Whether zones stand there that cannot be read.
+    pub(crate) lost_zones: bool,
     pub(crate) rules: Vec<RuleSite>,
     /// Zones, assets and services that something refers to, by index.
     pub(crate) used_zones: BTreeSet<usize>,

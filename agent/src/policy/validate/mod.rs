@@ -5,6 +5,7 @@ mod breadth;
 mod ports;
 mod rules;
 mod usage;
+mod wires;
 mod zones;
 
 use super::diagnostic::Diagnostics;
@@ -13,6 +14,7 @@ use super::resolve::Resolved;
 /// Runs all checks.
 pub(crate) fn validate(resolved: &Resolved, diagnostics: &mut Diagnostics) {
     zones::check(resolved, diagnostics);
+    wires::check(resolved, diagnostics);
     addresses::check(resolved, diagnostics);
     rules::ends::check(resolved, diagnostics);
     ports::check(resolved, diagnostics);
