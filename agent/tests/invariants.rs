@@ -25,11 +25,11 @@ const UNSAFE: &[(&str, usize)] = &[
     ("agent/src/datapath/rehearse.rs", 1),
     ("agent/src/events/reader.rs", 1),
     ("ebpf/src/forward.rs", 3),
-    ("ebpf/src/main.rs", 1),
-    ("ebpf/src/maps.rs", 3),
+    ("ebpf/src/main.rs", 3),
+    ("ebpf/src/maps.rs", 5),
     ("ebpf/src/packet.rs", 4),
-    ("ebpf/src/report.rs", 8),
-    ("ebpf/src/root.rs", 4),
+    ("ebpf/src/report.rs", 7),
+    ("ebpf/src/root.rs", 5),
     ("ebpf/src/route.rs", 4),
 ];
 
@@ -208,7 +208,9 @@ fn there_is_one_decision() {
     let callers: Vec<String> = ["agent/src", "ebpf/src"]
         .into_iter()
         .flat_map(|folder| files(folder, "rs"))
-        .filter(|file| code(file).iter().any(|(_, line)| line.contains(" judge(")))
+        .filter(|file| {
+            code(file).iter().any(|(_, line)| [" judge(", "set_out("].iter().any(|call| line.contains(call)))
+        })
         .collect();
     assert_eq!(
         callers,

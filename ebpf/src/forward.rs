@@ -14,7 +14,7 @@ use banchi_common::abi::{
 use banchi_common::engine::{Decision, Scratch, Tables as _};
 use banchi_common::wire::{Headers, Packet as _, ethertype};
 
-use crate::maps::{MAPS, Maps, SCRATCH, is_quiet};
+use crate::maps::{MAPS, SCRATCH, is_quiet};
 use crate::packet::Frame;
 use crate::root::word;
 use crate::route::route;
@@ -34,13 +34,21 @@ static FORWARDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(ONWARDS, 0);
 const SOLICITATION: u8 = 135;
 const ICMPV6: u8 = 58;
 
+/// Whether [`onward`] wants the headers of a packet, in the scratch space of its CPU.
+#[inline(always)]
+pub fn wants_headers() -> bool {
+    let way = MAPS.setting(Setting::Forwarding as usize);
+    let gateway = MAPS.setting(Setting::GatewayZone as usize);
+    way == Forwarding::Route as u32 || way == Forwarding::Wire as u32 && gateway != 0
+}
+
 /// Sends a packet on that passes. What cannot be sent on is left to the stack, and counted.
 #[inline(always)]
-pub fn onward(ctx: &XdpContext, frame: &Frame, maps: &Maps) -> u32 {
-    let way = maps.setting(Setting::Forwarding as usize);
+pub fn onward(ctx: &XdpContext, frame: &Frame) -> u32 {
+    let way = MAPS.setting(Setting::Forwarding as usize);
     if way == Forwarding::Wire as u32 {
         // A call, so only where there is a gateway to be reached.
-        if maps.setting(Setting::GatewayZone as usize) != 0 && is_for_gateway(ctx.ctx) != 0 {
+        if MAPS.setting(Setting::GatewayZone as usize) != 0 && is_for_gateway(ctx.ctx) != 0 {
             return stack(Onward::ForGateway);
         }
         return EGRESS
@@ -63,7 +71,7 @@ extern "C" fn is_for_gateway(ctx: *mut xdp_md) -> u32 {
     }
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
-    let Scratch { headers, decision } = unsafe { &*scratch };
+    let Scratch { headers, decision, .. } = unsafe { &*scratch };
     let frame = Frame::of(&XdpContext::new(ctx));
     u32::from(zone_asked_for(&frame, headers, decision) == gateway)
 }

@@ -1,5 +1,6 @@
 //! The data plane: every packet of every zone interface goes through [`root::banchi`], which hands it to the
-//! [`generation`] that decides.
+//! [`generation`] that decides. That one lets pass what nearly all packets are, and hands the others to its
+//! [`slow_path`].
 //!
 //! What a packet *means* is decided in `banchi_common::engine`, the same code that the agent runs over the
 //! same tables. Here is only what the kernel adds: packet access ([`packet`]), maps ([`maps`]), counters and
@@ -22,29 +23,60 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use banchi_common::abi::Setting;
-use banchi_common::engine::{Scratch, Tables as _, judge, verdict};
+use banchi_common::engine::{Scratch, Step, Tables as _, go_on, set_out, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::Headers;
 
-use crate::maps::{Maps, SCRATCH, now};
+use crate::maps::{Maps, SCRATCH, SLOW_PATH, now};
 use crate::packet::Frame;
 use crate::report::Packet;
 
-/// Judges a packet, counts and reports it, and carries the verdict out.
+/// Lets packets pass that a rule allows. Whatever else a packet is, it goes on to [`slow_path`].
 #[xdp]
 pub fn generation(ctx: XdpContext) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
     // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
-    let Scratch { headers, decision } = unsafe { &mut *scratch };
+    let scratch = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
-    let maps = Maps { now: now() };
+    let maps = Maps::<true> { now: now() };
+    // Not the ones of the scratch space: as long as they are here, they are in registers.
+    let mut headers = Headers::default();
+    let mut step = Step::Start;
+    if maps.setting(Setting::Log as usize) == 0 {
+        step = set_out(&frame, &maps, frame.interface(), &mut headers, &mut scratch.decision);
+    }
+    if step == Step::Decided && !scratch.decision.reason.is_reported() {
+        let packet = Packet::passing(&frame);
+        report::count(&scratch.decision, packet.length, maps.now);
+        if maps.setting(Setting::Trace as usize) != 0 {
+            report::trace(&scratch.decision, &packet);
+        }
+        if forward::wants_headers() {
+            scratch.headers = headers;
+        }
+        return forward::onward(&ctx, &frame);
+    }
+    scratch.step = step as u32;
+    scratch.headers = headers;
+    // SAFETY: a call that succeeds does not come back; one that fails changes nothing.
+    unsafe { SLOW_PATH.tail_call(&ctx, 0) };
+    root::unjudged(&ctx)
+}
+
+/// Judges any packet, counts and reports it, and carries the verdict out.
+#[xdp]
+pub fn slow_path(ctx: XdpContext) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
+    // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
+    let Scratch { headers, decision, step, .. } = unsafe { &mut *scratch };
+    let frame = Frame::of(&ctx);
+    let maps = Maps::<false> { now: now() };
     if maps.setting(Setting::PassOthers as usize) != 0 && maps.interface(frame.interface()) == 0 {
         return XDP_PASS;
     }
-    *headers = Headers::default();
-    *decision = judge(&frame, &maps, frame.interface(), headers);
+    go_on(*step, &frame, &maps, frame.interface(), (headers, decision));
     let (verdict, mode) = verdict(&maps, decision);
-    let packet = Packet { length: frame.wire_length(), interface: frame.interface(), verdict, mode };
+    let packet = Packet { verdict, mode, ..Packet::passing(&frame) };
     report::count(decision, packet.length, maps.now);
     if decision.reason.is_reported() {
         report::report(&ctx, headers, decision, &packet);
@@ -56,7 +88,7 @@ pub fn generation(ctx: XdpContext) -> u32 {
         report::log(&ctx, headers, decision, &packet);
     }
     match verdict {
-        Verdict::Pass | Verdict::WouldDrop => forward::onward(&ctx, &frame, &maps),
+        Verdict::Pass | Verdict::WouldDrop => forward::onward(&ctx, &frame),
         Verdict::Drop => XDP_DROP,
     }
 }

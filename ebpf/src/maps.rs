@@ -1,14 +1,14 @@
 //! Every map. The sizes here are placeholders: the agent sets them when it loads a policy.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, LruHashMap, LruPerCpuHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, LruHashMap, LruPerCpuHashMap, PerCpuArray, ProgramArray, RingBuf};
 use banchi_common::abi::{
     Asked, Bucket, Bucket6, ConduitRow, Control, Conversations, Counter, FlowRow, NodeRow, PortRow,
     RelationRow, Reports, RootWord, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SuppressKey,
     Suppressed, Trace,
 };
-use banchi_common::engine::{FragmentKey, Question, Scratch, Tables};
+use banchi_common::engine::{self, FragmentKey, Question, Scratch, Tables};
 
 use crate::root::{note_loss, word};
 
@@ -84,20 +84,50 @@ pub static REPORTS: PerCpuArray<Reports> = PerCpuArray::with_max_entries(32, 0);
 #[map]
 pub static TRACE: PerCpuArray<Trace> = PerCpuArray::with_max_entries(1, 0);
 
+/// The program that judges what [`crate::generation`] does not, in the one slot. It is this generation's own, so that
+/// both change in one step.
+#[map]
+pub static SLOW_PATH: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
 /// What is known of the packet at hand; one at a time runs on a CPU. In a map and not on the stack, because the
 /// verifier forgets what is written there: it would walk through the rest of the program for every combination of
 /// constants.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// Nanoseconds since boot, by the coarse clock: it moves every few milliseconds, and costs next to nothing.
+/// What the coarse clock said in a tick of the kernel.
+#[repr(C)]
+pub struct Tick {
+    jiffies: u64,
+    ns: u64,
+}
+
+/// The last tick of each CPU: asking the clock is a call, and the number of the tick is not.
+#[map]
+static TICK: PerCpuArray<Tick> = PerCpuArray::with_max_entries(1, 0);
+
+/// Nanoseconds since boot, by the coarse clock: it moves every few milliseconds. A CPU may see it a tick late.
 #[inline(always)]
 pub fn now() -> u64 {
     if MAPS.setting(Setting::TestClock as usize) != 0 {
         return CONTROL.get(0).map_or(0, |control| control.test_ns);
     }
-    // SAFETY: reads a clock.
-    unsafe { bpf_ktime_get_coarse_ns() }
+    tick()
+}
+
+/// The same, whatever a test says what time it is.
+#[inline(always)]
+pub fn tick() -> u64 {
+    // SAFETY: reads a counter.
+    let jiffies = unsafe { bpf_jiffies64() };
+    let Some(tick) = TICK.get_ptr_mut(0) else { return 0 };
+    // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
+    let tick = unsafe { &mut *tick };
+    if tick.jiffies != jiffies {
+        // SAFETY: reads a clock.
+        *tick = Tick { jiffies, ns: unsafe { bpf_ktime_get_coarse_ns() } };
+    }
+    tick.ns
 }
 
 /// Whether packets that pass are those of a proof, which is of the tables alone.
@@ -107,15 +137,18 @@ pub fn is_quiet() -> bool {
 }
 
 /// The maps of this program as the tables of the engine, and what time it is for the packet at hand.
-pub struct Maps {
+///
+/// Where `INLINE`, what nearly every packet asks is part of the caller: a call and its return cost more than the lookup
+/// on machines that guard returns. Else it is a function that the verifier checks once.
+pub struct Maps<const INLINE: bool> {
     /// Nanoseconds since boot.
     pub now: u64,
 }
 
 /// The maps where no time is asked for.
-pub const MAPS: Maps = Maps { now: 0 };
+pub const MAPS: Maps<false> = Maps { now: 0 };
 
-impl Tables for Maps {
+impl<const INLINE: bool> Tables for Maps<INLINE> {
     #[inline(always)]
     fn setting(&self, at: usize) -> u32 {
         if at >= WORDS {
@@ -205,7 +238,11 @@ impl Tables for Maps {
     }
     #[inline(always)]
     fn hold_in(&self, conduit: u32, island: u32) -> u32 {
-        crate::once::hold_in(conduit, island, self.now)
+        if INLINE {
+            engine::hold_in(self, conduit, island)
+        } else {
+            crate::once::hold_in(conduit, island, self.now)
+        }
     }
     #[inline(always)]
     fn drops(&self, reason: u32, conduit: u32, of_rule: u32) -> u32 {
@@ -221,7 +258,11 @@ impl Tables for Maps {
     }
     #[inline(always)]
     fn find_at(&self, tag: u8, k0: u64, k1: u32) -> u64 {
-        crate::once::index_find(u32::from(tag), k0, k1)
+        if INLINE {
+            engine::find_at(self, tag, k0, k1)
+        } else {
+            crate::once::index_find(u32::from(tag), k0, k1)
+        }
     }
     #[inline(always)]
     fn node_of(&self, family: u8, hi: u64, lo: u64) -> u32 {

@@ -2,21 +2,31 @@
 
 use core::arch::asm;
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
+use banchi_common::direction::Look;
 use banchi_common::wire::Packet;
+
+use crate::once;
 
 /// A packet in the driver's buffer, from its Ethernet header on.
 pub struct Frame {
     start: usize,
     end: usize,
     interface: u32,
+    context: *mut xdp_md,
 }
 
 impl Frame {
     /// The packet of a context.
     #[inline(always)]
     pub fn of(ctx: &XdpContext) -> Self {
-        Self { start: ctx.data(), end: ctx.data_end(), interface: ctx.ingress_ifindex() as u32 }
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+            interface: ctx.ingress_ifindex() as u32,
+            context: ctx.ctx,
+        }
     }
 
     /// Index of the interface that the packet came in by.
@@ -31,15 +41,11 @@ impl Frame {
         (self.end - self.start) as u32
     }
 
+    /// Where a `T` stands, if the packet has all of it.
     #[inline(always)]
-    fn read<T: Copy>(&self, at: usize) -> Option<T> {
+    fn place<T>(&self, at: usize) -> Option<usize> {
         let first = self.start + at;
-        if past::<T>(first) > self.end {
-            return None;
-        }
-        // SAFETY: the verifier has seen the comparison above, so the bytes are the packet's; every bit
-        // pattern is a number.
-        Some(unsafe { (first as *const T).read_unaligned() })
+        if past::<T>(first) > self.end { None } else { Some(first) }
     }
 
     /// Overwrites bytes, as they are; false past the end, where nothing is changed.
@@ -53,6 +59,19 @@ impl Frame {
         unsafe { (first as *mut T).write_unaligned(value) };
         true
     }
+}
+
+/// Loads a number that stands at any address. The compiler knows of no machine that can, and would load byte by byte.
+macro_rules! load {
+    ($number:ty, $size:literal, $first:expr) => {{
+        let value: u64;
+        // SAFETY: the address comes from `Frame::place`, whose comparison the verifier has seen: all of it is the packet's.
+        unsafe {
+            asm!(concat!("{0} = *(", $size, " *)({1} + 0)"), out(reg) value, in(reg) $first,
+                options(pure, readonly, nostack));
+        }
+        <$number>::from_be(value as $number)
+    }};
 }
 
 /// The address behind a `T`. The compiler must not see that this adds: for one byte it would compare
@@ -74,23 +93,28 @@ impl Packet for Frame {
         bounded
     }
     #[inline(always)]
+    fn class_at(&self, look: Look, _protocols: u32) -> u32 {
+        let Look { bounds, length, method, byte } = look;
+        once::class_at(self.context, bounds, length, method, byte)
+    }
+    #[inline(always)]
     fn length(&self) -> usize {
         self.end - self.start
     }
     #[inline(always)]
     fn u8(&self, at: usize) -> Option<u8> {
-        self.read(at)
+        Some(load!(u8, "u8", self.place::<u8>(at)?))
     }
     #[inline(always)]
     fn u16(&self, at: usize) -> Option<u16> {
-        self.read(at).map(u16::from_be)
+        Some(load!(u16, "u16", self.place::<u16>(at)?))
     }
     #[inline(always)]
     fn u32(&self, at: usize) -> Option<u32> {
-        self.read(at).map(u32::from_be)
+        Some(load!(u32, "u32", self.place::<u32>(at)?))
     }
     #[inline(always)]
     fn u64(&self, at: usize) -> Option<u64> {
-        self.read(at).map(u64::from_be)
+        Some(load!(u64, "u64", self.place::<u64>(at)?))
     }
 }

@@ -12,7 +12,8 @@ use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
 use banchi_common::wire::Headers;
 use core::hint::black_box;
 
-use crate::maps::{EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE, is_quiet};
+use crate::maps::{EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE, is_quiet, tick};
+use crate::packet::Frame;
 
 /// No frame is shorter. As a lower bound it is one that the verifier of Linux 6.1 understands.
 const ETHERNET: u32 = 14;
@@ -48,6 +49,19 @@ pub struct Packet {
     pub mode: Mode,
 }
 
+impl Packet {
+    /// A packet that passes.
+    #[inline(always)]
+    pub fn passing(frame: &Frame) -> Self {
+        Self {
+            length: frame.wire_length(),
+            interface: frame.interface(),
+            verdict: Verdict::Pass,
+            mode: Mode::Alert,
+        }
+    }
+}
+
 /// Sends an event, unless it repeats one that was sent lately.
 #[inline(never)]
 pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: &Packet) {
@@ -58,8 +72,8 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
     let Some(reports) = REPORTS.get_ptr_mut(decision.reason as u32) else { return };
     // SAFETY: a per-CPU value of a map, and no other code runs on this CPU meanwhile.
     let reports = unsafe { &mut *reports };
-    // SAFETY: reads a clock.
-    let now = unsafe { bpf_ktime_get_ns() };
+    // How long ago something was need not be known better than to a tick.
+    let now = tick();
     let window = u64::from(MAPS.setting(Setting::SuppressMs as usize)) * 1_000_000;
     let key = key_of(headers, decision, verdict);
     let mut repeats = 0;
@@ -99,7 +113,7 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
     // at most `captured` bytes, which `data` has room for.
     let copied = unsafe {
         event.write(Event {
-            time_ns: now,
+            time_ns: bpf_ktime_get_ns(),
             source: [headers.source.hi, headers.source.lo],
             destination: [headers.destination.hi, headers.destination.lo],
             repeats,

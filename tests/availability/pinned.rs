@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
-use aya::maps::{Array, HashMap, Map, MapData};
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, HashMap, Map, MapData, ProgramArray};
+use aya::programs::loaded_programs;
 use banchi_common::abi::{ConduitRow, STATE_VERSION};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::Lab;
@@ -54,6 +55,16 @@ fn what_is_pinned_is_checked() -> Result<()> {
     flip()?;
     refuses(&lab, &exchanges, &["g1/RULES", "other contents"])?;
     flip()?;
+
+    // Emptied: what the slow path of a generation is found in. This traffic does not need it.
+    let slow = pins.join("generations/g1/SLOW_PATH");
+    let mut slots = ProgramArray::try_from(Map::ProgramArray(MapData::from_pin(&slow)?))?;
+    let id = Array::<_, u32>::try_from(Map::Array(MapData::from_pin(&slow)?))?.get(&0, 0)?;
+    let program = loaded_programs().flatten().find(|program| program.id() == id);
+    let program = program.context("the slow path is loaded")?.fd()?;
+    slots.clear_index(&0)?;
+    refuses(&lab, &exchanges, &["g1/SLOW_PATH", "no program"])?;
+    slots.set(0, &program, 0)?;
 
     // Foreign: another map under the same name, then none at all.
     let events = pins.join("root/FRAGMENTS");

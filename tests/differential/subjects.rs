@@ -11,7 +11,7 @@ use banchi_common::abi::{
     Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, NodeRow, PortRow, RelationRow, RuleRow,
     ServerRow, ServiceRow, Setting,
 };
-use banchi_common::engine::{FragmentKey, Tables, judge, verdict};
+use banchi_common::engine::{FragmentKey, Tables, go_on, judge, set_out, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::{Bytes, Headers};
 use banchi_tests::oracle::{Judgement, TestPacket};
@@ -58,8 +58,14 @@ impl Host {
     }
 
     fn run(&self, frame: &[u8], interface: u32) -> Judgement {
+        let packet = Bytes(frame);
         let mut headers = Headers::default();
-        let decision = judge(&Bytes(frame), self, interface, &mut headers);
+        let decision = judge(&packet, self, interface, &mut headers);
+        // In two parts, as the programs in the kernel go: the same way, and the same headers.
+        let (mut again, mut found) = (Headers::default(), decision);
+        let step = set_out(&packet, self, interface, &mut again, &mut found);
+        go_on(step as u32, &packet, self, interface, (&mut again, &mut found));
+        assert_eq!((found, again), (decision, headers), "the fast path, as far as {step:?}");
         let (verdict, _) = verdict(self, &decision);
         Judgement {
             reason: decision.reason,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use aya::maps::{Array, Map, MapData, MapInfo, MapType};
 use aya::programs::Xdp;
@@ -9,9 +10,10 @@ use aya_obj::programs::XdpAttachType;
 
 use banchi_common::abi::{RULE_GRANT, RuleRow};
 
+use super::attach::program_name;
 use super::error::DatapathError;
 use super::forward::{Ways, forwarding};
-use super::generation::{Datapath, Hold};
+use super::generation::{Datapath, Hold, SLOW_PATH};
 use super::load::{Row, chain, writing};
 use super::store::{Record, SHARED, Store};
 use crate::image::Image;
@@ -82,6 +84,10 @@ impl Datapath {
         let (rules, conduits) = (image.exact_tuples.len() as u32 + 1, image.conduits.len() as u32);
         let rows = image.rules.len() as u32;
         let secret = record.secret;
+        let (name, slots) = SLOW_PATH;
+        if in_slot(&directory.join(slots)).and_then(program_name).as_deref() != Some(name) {
+            return Err(foreign(slots, "no program of this data plane".to_owned()));
+        }
         let (hold, ways) = (Hold::Adopted { maps, program }, Ways::default());
         let mut adopted = Self { hold, rules, rows, conduits, secret, forwarding: forwarding(image), ways };
         if let Some(map) = adopted.first_difference(image)? {
@@ -90,8 +96,8 @@ impl Datapath {
         if adopted.has_other_places(record)? {
             return Err(foreign("INTERFACES", "other interfaces than those of its record".to_owned()));
         }
-        if !adopted.read_ways(image, record)? {
-            return Err(foreign("EGRESS", "other ways out than those of its record".to_owned()));
+        if let Some(map) = adopted.read_ways(image, record)? {
+            return Err(foreign(map, "other ways out than those of its record".to_owned()));
         }
         Ok(adopted)
     }
@@ -157,6 +163,14 @@ impl Datapath {
         }
         Ok(None)
     }
+}
+
+/// Id of the program in the first slot of a pinned array of programs.
+fn in_slot(path: &Path) -> Option<u32> {
+    let data = MapData::from_pin(path).ok()?;
+    // Read from outside, an array of programs is one of their numbers.
+    let ids: Array<_, u32> = Array::try_from(Map::Array(data)).ok()?;
+    ids.get(&0, 0).ok()
 }
 
 /// A grant may have been taken back since its image was made: when it ends does not count.

@@ -15,6 +15,8 @@ use super::store::Store;
 
 /// Name of the program of a generation in the object.
 const PROGRAM: &str = "generation";
+/// Name of the program that it hands packets to, and of the map that it finds it in.
+pub(super) const SLOW_PATH: (&str, &str) = ("slow_path", "SLOW_PATH");
 
 /// A program with its maps. Gone from the kernel when dropped, unless it is pinned.
 pub struct Datapath {

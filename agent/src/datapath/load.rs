@@ -1,13 +1,14 @@
 //! From an image to a loaded program with its own, fully populated maps.
 
-use aya::maps::{Array, MapError, MapInfo};
+use aya::maps::{Array, MapError, MapInfo, ProgramArray};
+use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use banchi_common::abi::{Forwarding, INTERFACES, NEIGHBOURS, Setting};
 use banchi_common::reason::REASON_ROWS;
 
 use super::error::DatapathError;
 use super::forward;
-use super::generation::{Datapath, Hold};
+use super::generation::{Datapath, Hold, SLOW_PATH};
 use super::links::links;
 use super::store::{SHARED, Store};
 use crate::image::Image;
@@ -166,22 +167,40 @@ impl Datapath {
 
         let (rules, conduits) = (image.exact_tuples.len() as u32 + 1, image.conduits.len() as u32);
         let rows = image.rules.len() as u32;
+        load_slow_path(&mut ebpf)?;
         let (hold, ways) = (Hold::Loaded(ebpf), forward::Ways::default());
         let mut datapath = Self { hold, rules, rows, conduits, secret, forwarding, ways };
         if forwarding != Forwarding::Stack {
             let links = links().map_err(|e| DatapathError::other("look at the interfaces", e))?;
             datapath.forward(image, indices, &links, true)?;
         }
-        datapath.program_mut()?.load().map_err(|error| match error {
-            aya::programs::ProgramError::LoadError { io_error, verifier_log } => {
-                let log = verifier_log.to_string();
-                let start = log.len().saturating_sub(2_000);
-                DatapathError::Verifier { log: format!("{io_error}\n{}", log.get(start..).unwrap_or(&log)) }
-            }
-            other => DatapathError::other("load the program", chain(&other)),
-        })?;
+        load(datapath.program_mut()?)?;
         Ok(datapath)
     }
+}
+
+fn load(program: &mut Xdp) -> Result<(), DatapathError> {
+    program.load().map_err(|error| match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let start = log.len().saturating_sub(2_000);
+            DatapathError::Verifier { log: format!("{io_error}\n{}", log.get(start..).unwrap_or(&log)) }
+        }
+        other => DatapathError::other("load the program", chain(&other)),
+    })
+}
+
+/// Loads the program behind the one of the generation, and puts it where that one finds it.
+fn load_slow_path(ebpf: &mut Ebpf) -> Result<(), DatapathError> {
+    let (name, map) = SLOW_PATH;
+    let program = ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+    let program: &mut Xdp = program.try_into().map_err(|e| DatapathError::other("find the program", e))?;
+    load(program)?;
+    let other = |e: &dyn std::error::Error| DatapathError::other("find the program", chain(e));
+    let fd = program.fd().map_err(|e| other(&e))?.try_clone().map_err(|e| other(&e))?;
+    let slots = ebpf.map_mut(map).ok_or_else(|| missing(map))?;
+    let mut slots = ProgramArray::try_from(slots).map_err(|e| writing(map, &e))?;
+    slots.set(0, &fd, 0).map_err(|e| writing(map, &e))
 }
 
 /// SHA-256 of the object that programs are loaded from.

@@ -7,6 +7,7 @@
 //! into another class: `sample::Sample::needed` states where each decision falls, and the tests hold it.
 
 mod class;
+mod look;
 mod payload;
 mod protocol;
 #[cfg(any(test, feature = "std"))]
@@ -37,6 +38,7 @@ mod toyopuc;
 mod tests;
 
 pub use class::{Class, Classes};
+pub use look::{Look, class_at};
 pub use payload::Payload;
 #[cfg(any(test, feature = "std"))]
 pub use protocol::samples;

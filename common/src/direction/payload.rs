@@ -23,6 +23,13 @@ impl<'p, P: Packet> Payload<'p, P> {
         Self { packet, start, end, length: end.saturating_sub(start) }
     }
 
+    /// The same, of more fragments than this one: `length` bytes in all.
+    #[must_use]
+    #[inline(always)]
+    pub(super) fn of_length(packet: &'p P, start: usize, end: usize, length: usize) -> Self {
+        Self { length, ..Self::new(packet, start, end) }
+    }
+
     /// What a packet carries. Of a datagram in fragments the first has the beginning, and says how long the whole is:
     /// a message that fits into the whole is not broken.
     #[must_use]

@@ -11,9 +11,9 @@ use crate::abi::{
     RULE_GROUP_CLIENT, RULE_GROUP_SERVER, RULE_ONE_WAY, RULE_REPLY_FROM, RULE_SERVER_MAC, RULE_STRICT,
     RuleRow, Setting,
 };
-use crate::direction::{Class, Classes, Payload, classify};
+use crate::direction::{Class, Classes, Look};
 use crate::reason::{Orientation, Reason};
-use crate::wire::{Address, FIRST_FRAGMENT, Headers, OFFSET_MASK, Packet};
+use crate::wire::{Address, FIRST_FRAGMENT, Headers, Packet};
 
 const NANOS: u64 = 1_000_000_000;
 
@@ -174,28 +174,14 @@ fn answer<P: Packet, T: Tables>(
 }
 
 /// What the payload shows itself as, by the method of the rule's service.
-///
-/// Apart, because it is called twice and is most of the program.
-#[inline(never)]
+#[inline(always)]
 fn class_of<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, row: &RuleRow) -> Class {
     let protocols = tables.setting(Setting::Protocols as usize);
     if protocols == 0 || row.protocol == 0 {
         return Class::Undecidable;
     }
-    let payload = Payload::of(packet, headers);
-    if row.protocol != CUSTOM {
-        return classify(&payload, row.transport, row.protocol, protocols);
-    }
-    let at = usize::from(row.at);
-    // No frame is that long, and the verifier follows a reader no further.
-    if at > OFFSET_MASK {
-        return Class::Undecidable;
-    }
-    match payload.u8(at) {
-        Some(byte) if protocols & 1 != 0 && byte & row.mask == row.request => Class::Request,
-        Some(byte) if protocols & 1 != 0 && byte & row.mask == row.response => Class::Response,
-        _ => Class::Undecidable,
-    }
+    let number = packet.class_at(Look::of(packet, headers, row), protocols);
+    Class::from_number(number as u8).unwrap_or(Class::Undecidable)
 }
 
 /// The tick counter of an exact tuple's client, unless its answers need more than the tuple.

@@ -44,6 +44,10 @@ pub struct Decision {
 pub struct Scratch {
     /// The decision.
     pub decision: Decision,
+    /// How far it has come: a [`super::Step`], when one program hands the packet to the next.
+    pub step: u32,
+    /// Zero.
+    pub reserved: u32,
     /// What the headers say.
     pub headers: Headers,
 }
@@ -71,7 +75,7 @@ pub struct ScratchBytes {
     /// Zero.
     pub reserved: u16,
     /// The rest of the scratch.
-    pub headers: [u64; size_of::<Headers>() / 8],
+    pub rest: [u64; size_of::<Headers>() / 8 + 1],
 }
 
 const _: () = {
@@ -83,7 +87,7 @@ const _: () = {
 
 impl Decision {
     #[inline(always)]
-    const fn new(reason: Reason, zone: u32) -> Self {
+    pub(super) const fn new(reason: Reason, zone: u32) -> Self {
         Self {
             reason,
             orientation: Orientation::None,
@@ -141,48 +145,86 @@ pub fn judge<P: Packet, T: Tables>(
         }
     }
     let mut decision = Decision::new(Reason::Malformed, zone);
-    unusual(packet, tables, headers, content, &mut decision);
-    hold_back(tables, &mut decision);
+    unmatched(packet, tables, headers, content, &mut decision);
     decision
 }
 
-/// Everything but a flow that a rule matches. `decision` comes with its zone.
-#[inline(never)]
-fn unusual<P: Packet, T: Tables>(
+/// Decides on everything but a flow that a rule matches. `decision` comes with its zone.
+///
+/// What deviates is looked for from here and not from where the reason was found, because the kernel counts the stack of
+/// functions that wait for each other.
+#[inline(always)]
+pub(super) fn unmatched<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     headers: &Headers,
     content: Content,
     decision: &mut Decision,
 ) {
+    if unusual(packet, tables, headers, content, decision) {
+        hosts(packet, tables, headers, decision);
+    }
+    hold_back(tables, decision);
+}
+
+/// The reason of [`unmatched`], and whether its hosts may be a better one; [`Reason::Allowed`] asks for a diagnosis of
+/// ports.
+#[inline(always)]
+fn unusual<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    content: Content,
+    decision: &mut Decision,
+) -> bool {
+    let zone = u32::from(decision.zone);
+    if content == Content::Flow && zone != 0 {
+        decision.reason = Reason::Allowed;
+        return true;
+    }
+    if content == Content::IcmpError && zone != 0 {
+        decision.conduit = related_to(packet, tables, headers, zone);
+        let related = decision.conduit != 0;
+        decision.reason = if related { Reason::Related } else { Reason::UnrelatedIcmpError };
+        return !related;
+    }
+    no_flow(packet, tables, headers, content, decision)
+}
+
+/// The same for what is neither a flow nor an ICMP error.
+#[inline(never)]
+fn no_flow<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    content: Content,
+    decision: &mut Decision,
+) -> bool {
     let zone = u32::from(decision.zone);
     if content == Content::Survival && headers.family == 0 {
         decision.reason = Reason::Survival;
-        return;
+        return false;
     }
     if zone == 0 {
         decision.reason = Reason::UnlistedVlan;
-        return;
+        return false;
     }
-    decision.reason = match content {
-        Content::Survival => Reason::Survival,
-        Content::Malformed => Reason::Malformed,
-        Content::OtherEthertype => below_ip(packet, tables, headers, decision),
-        Content::Arp | Content::Neighbour => neighbour(packet, tables, headers, content, zone),
+    let (reason, ask) = match content {
+        Content::Survival => (Reason::Survival, false),
+        Content::Malformed => (Reason::Malformed, false),
+        Content::OtherEthertype => (below_ip(packet, tables, headers, decision), false),
+        Content::Arp | Content::Neighbour => (neighbour(packet, tables, headers, content, zone), false),
         Content::LaterFragment if tables.fragment_allowed(&FragmentKey::of(headers, zone as u16)) => {
-            later_fragment(tables, headers, decision)
+            (later_fragment(tables, headers, decision), false)
         }
-        Content::LaterFragment => hosts(packet, tables, headers, decision, Reason::OrphanFragment),
-        Content::IcmpError => match related_to(packet, tables, headers, zone) {
-            0 => hosts(packet, tables, headers, decision, Reason::UnrelatedIcmpError),
-            conduit => {
-                decision.conduit = conduit;
-                Reason::Related
-            }
-        },
-        Content::OtherProtocol => hosts(packet, tables, headers, decision, Reason::UnlistedProtocol),
-        Content::Flow => hosts(packet, tables, headers, decision, Reason::Allowed),
+        Content::LaterFragment => (Reason::OrphanFragment, true),
+        Content::OtherProtocol => (Reason::UnlistedProtocol, true),
+        // Both are asked elsewhere.
+        Content::IcmpError => (Reason::UnrelatedIcmpError, true),
+        Content::Flow => (Reason::Allowed, true),
     };
+    decision.reason = reason;
+    ask
 }
 
 /// Protocols below IP cross where a conduit of the zone lists them.
@@ -206,27 +248,21 @@ fn below_ip<P: Packet, T: Tables>(
     Reason::ListedEthertype
 }
 
-/// What deviates: the hosts first, then `otherwise`; [`Reason::Allowed`] there asks for a diagnosis of ports.
+/// What deviates: the hosts first, then what `decision` says already.
 #[inline(never)]
-fn hosts<P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
-    headers: &Headers,
-    decision: &mut Decision,
-    otherwise: Reason,
-) -> Reason {
+fn hosts<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, decision: &mut Decision) {
     let nodes = Nodes::of(tables, headers);
     let mac = source_mac(packet).unwrap_or_default();
-    let reason = diagnose(tables, headers, &nodes, decision, otherwise, mac);
+    let otherwise = decision.reason;
+    decision.reason = diagnose(tables, headers, &nodes, decision, otherwise, mac);
     if decision.conduit == 0 && decision.destination_zone != 0 {
         decision.conduit = conduit_between(tables, decision.zone, decision.destination_zone);
     }
-    reason
 }
 
 /// The zone of an interface and its tags, from 1; 0 is none.
 #[inline(always)]
-fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
+pub(super) fn zone_of<T: Tables>(tables: &T, interface: u32, headers: &Headers) -> u32 {
     let place = tables.interface(interface);
     if place == 0 {
         return 0;

@@ -240,8 +240,15 @@ pub(super) fn match_flow<T: Tables>(tables: &T, headers: &Headers) -> Matched {
     }
 }
 
+/// The rules of an exact tuple between two handles; `tag` is the IP version's, 0 or 4. `None` is no such tuple.
 #[inline(always)]
-fn match_exact<T: Tables>(tables: &T, headers: &Headers, from: u32, to: u32, tag: u8) -> Option<Matched> {
+pub(super) fn match_exact<T: Tables>(
+    tables: &T,
+    headers: &Headers,
+    from: u32,
+    to: u32,
+    tag: u8,
+) -> Option<Matched> {
     let (handles, ports, low_source) = exact_key(from, headers.source_port, to, headers.destination_port);
     let found = tables.find_at(Tag::Exact as u8 + tag + headers.transport, handles, ports);
     if found == 0 {

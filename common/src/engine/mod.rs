@@ -7,12 +7,14 @@ mod admit;
 mod conversation;
 mod decide;
 mod diagnose;
+mod fast;
 mod hold;
 mod lookup;
 mod tables;
 
 pub use conversation::{asked_at, note};
 pub use decide::{Decision, Scratch, ScratchBytes, drops, judge, verdict};
+pub use fast::{Step, go_on, set_out};
 pub use hold::hold_in;
 pub use lookup::{
     LOW_SOURCE, Question, exact_key, find_at, first_rule, hash, hash6, in_range, matching_rules, node_of,

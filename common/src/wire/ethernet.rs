@@ -135,6 +135,19 @@ pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers) -> Option<usiz
     Some(next)
 }
 
+/// Reads at most one tag, before IPv4. `None` is any other frame.
+#[inline(always)]
+pub(super) fn parse_plain<P: Packet>(packet: &P, headers: &mut Headers) -> Option<usize> {
+    let (mut kind, mut next) = (packet.u16(TYPE)?, HEADER);
+    if kind == ethertype::VLAN {
+        headers.outer_vid = packet.u16(next)? & 0x0fff;
+        kind = packet.u16(next + 2)?;
+        next += TAG;
+    }
+    headers.ethertype = kind;
+    if kind == ethertype::IPV4 { Some(next) } else { None }
+}
+
 #[inline(always)]
 const fn is_tag(kind: u16) -> bool {
     matches!(kind, ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN)

@@ -27,6 +27,30 @@ pub(super) mod protocol {
     pub(crate) const SCTP: u8 = 132;
 }
 
+/// A whole packet without options, of TCP or UDP; `None` is any other.
+#[inline(always)]
+pub(super) fn parse_plain<P: Packet>(packet: &P, headers: &mut Headers, l3: usize) -> Option<()> {
+    let start = packet.u32(l3)?;
+    let total = (start & 0xffff) as usize;
+    let fragment = packet.u16(l3 + FRAGMENT)?;
+    if start >> 24 != 0x45 || fragment & (MORE_FRAGMENTS | OFFSET) != 0 {
+        return None;
+    }
+    if total < HEADER || l3 + total > packet.length() {
+        return None;
+    }
+    headers.family = 4;
+    headers.protocol = packet.u8(l3 + PROTOCOL)?;
+    headers.source = Address { hi: 0, lo: u64::from(packet.u32(l3 + SOURCE)?) };
+    headers.destination = Address { hi: 0, lo: u64::from(packet.u32(l3 + DESTINATION)?) };
+    headers.l4 = (l3 + HEADER) as u32;
+    headers.end = (l3 + total) as u32;
+    match transport::parse(packet, headers, l3 + HEADER)? {
+        Content::Flow => Some(()),
+        _ => None,
+    }
+}
+
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, headers: &mut Headers, l3: usize) -> Option<Content> {
     let start = packet.u16(l3)?;

@@ -151,6 +151,16 @@ pub fn parse<P: Packet>(packet: &P, headers: &mut Headers) -> Content {
     parse_frame(packet, headers).unwrap_or(Content::Malformed)
 }
 
+/// Parses a [`Content::Flow`] of the kind that nearly all are: IPv4 without options, whole, at most one VLAN tag. `None`
+/// says nothing of a packet but that [`parse`] has to look at it.
+#[inline(always)]
+pub fn parse_plain<P: Packet>(packet: &P, headers: &mut Headers) -> Option<()> {
+    headers.transport = NO_TRANSPORT;
+    let l3 = ethernet::parse_plain(packet, headers)?;
+    headers.l3 = l3 as u32;
+    ipv4::parse_plain(packet, headers, l3)
+}
+
 /// `None` is truncated.
 #[inline(always)]
 fn parse_frame<P: Packet>(packet: &P, headers: &mut Headers) -> Option<Content> {

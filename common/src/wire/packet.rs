@@ -1,5 +1,7 @@
 //! Checked access to the bytes of a packet.
 
+use crate::direction::{self, Look};
+
 /// A packet in network byte order. Every read is checked; `None` is past the end.
 pub trait Packet {
     /// Length in bytes, from the Ethernet header.
@@ -17,6 +19,13 @@ pub trait Packet {
     #[inline(always)]
     fn bounded(&self, at: usize) -> usize {
         at
+    }
+    /// See [`direction::class_at`].
+    fn class_at(&self, look: Look, protocols: u32) -> u32
+    where
+        Self: Sized,
+    {
+        direction::class_at(self, look, protocols)
     }
 }
 
