@@ -17,7 +17,7 @@ use banchi_tests::plant;
 use banchi_tests::traffic::{Outcome, UdpEcho, ask_udp};
 use serde_json::Value;
 
-/// How long an answer may take that comes. One that does not costs this time.
+/// How long to wait for an answer that should not come.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The port that may be asked, and one that may not.
 const ECHO: u16 = 8000;
@@ -74,9 +74,24 @@ fn succeed(lab: &Lab, arguments: &[&str]) -> Result<Output> {
 
 /// Whether a question from one host to a port of another is answered; the server has to listen.
 fn answers(lab: &Lab, from: &str, to: impl Into<IpAddr>, port: u16) -> Result<bool> {
+    answers_within(lab, from, to, port, DEADLINE)
+}
+
+/// Whether it is not.
+fn silent(lab: &Lab, from: &str, to: impl Into<IpAddr>, port: u16) -> Result<bool> {
+    answers_within(lab, from, to, port, PATIENCE).map(|answers| !answers)
+}
+
+fn answers_within(
+    lab: &Lab,
+    from: &str,
+    to: impl Into<IpAddr>,
+    port: u16,
+    patience: Duration,
+) -> Result<bool> {
     let (client, to) = (lab.host(from), to.into());
     let own: IpAddr = if to.is_ipv4() { client.ipv4().into() } else { client.ipv6().into() };
-    Ok(ask_udp(client, (own, 0), (to, port), b"how are you", PATIENCE)? == Outcome::Answered)
+    Ok(ask_udp(client, (own, 0), (to, port), b"how are you", patience)? == Outcome::Answered)
 }
 
 /// Listens on both ports of a host's addresses.

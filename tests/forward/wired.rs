@@ -6,7 +6,7 @@ use banchi_tests::lab::{DEADLINE, Gateway, Lab};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{ECHO, OTHER, WIRES, answers, is_promiscuous, lab, link, listen, policy, succeed, until};
+use super::{ECHO, OTHER, WIRES, answers, is_promiscuous, lab, link, listen, policy, silent, succeed, until};
 
 /// Removes an interface of the gateway and makes it again, with this index where one is given.
 pub(crate) fn again(lab: &Lab, zone: &str, index: Option<u64>) -> Result<()> {
@@ -35,28 +35,30 @@ fn an_end_that_is_made_again_is_joined_again() -> Result<()> {
     let lab = lab(Gateway::Isolates)?;
     let _plc = listen(&lab, "plc-1")?;
     let crosses = || answers(&lab, "scada", lab.host("plc-1").ipv4(), ECHO);
+    let cut = || silent(&lab, "scada", lab.host("plc-1").ipv4(), ECHO);
+    let joined = || cut().map(|cut| !cut);
     let agent = Agent::start(&lab, &policy(WIRES))?;
     ensure!(crosses()?);
     let said =
         |agent: &Agent<'_>, what: &str| agent.process().wait_stderr(|line| line.contains(what), DEADLINE);
     again(&lab, "line-a", None)?;
     said(&agent, "`line-a` was made again")?;
-    until("the wire is joined", crosses)?;
-    ensure!(!answers(&lab, "scada", lab.host("plc-1").ipv4(), OTHER)?);
+    until("the wire is joined", joined)?;
+    ensure!(silent(&lab, "scada", lab.host("plc-1").ipv4(), OTHER)?);
     until("it is promiscuous", || is_promiscuous(&lab, "line-a"))?;
     // With the same index, which is what the maps know.
     let index = link(&lab, "line-a")?["ifindex"].as_u64();
     again(&lab, "line-a", index)?;
-    until("the wire is joined", crosses)?;
+    until("the wire is joined", joined)?;
     succeed(&lab, &["bypass"])?;
     ensure!(answers(&lab, "scada", lab.host("plc-1").ipv4(), OTHER)?, "the root knows it, too");
     succeed(&lab, &["bypass", "--off"])?;
     // While there is no agent.
     agent.end(Signal::KILL)?;
     again(&lab, "control", None)?;
-    ensure!(!crosses()?);
+    ensure!(cut()?);
     let agent = Agent::start(&lab, &policy(WIRES))?;
-    until("the wire is joined", crosses)?;
+    until("the wire is joined", joined)?;
     agent.stop()
 }
 

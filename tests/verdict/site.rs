@@ -40,6 +40,8 @@ pub(crate) struct Site {
     pub(crate) policy: Policy,
     pub(crate) image: Image,
     options: Options,
+    /// How its programs forward.
+    forwarding: Forwarding,
     views: RefCell<BTreeMap<usize, Datapath>>,
     cases: Cell<usize>,
 }
@@ -51,14 +53,19 @@ impl Site {
     }
 
     pub(crate) fn with(yaml: &str, options: Options) -> Self {
+        Self::by(forwarding(), yaml, options)
+    }
+
+    /// The same with programs that forward like this.
+    pub(crate) fn by(forwarding: Forwarding, yaml: &str, options: Options) -> Self {
         let loaded = banchi::policy::load("test.yaml", yaml);
         let Some(policy) = loaded.policy else {
             let told = loaded.diagnostics.iter().map(|d| format!("{d:?}")).collect::<Vec<_>>();
             panic!("the policy of the test is wrong: {}", told.join("\n"));
         };
         let mut image = banchi::image::compile(&policy).expect("the policy of the test compiles");
-        image.set(Setting::Forwarding, forwarding() as u32);
-        Self { policy, image, options, views: RefCell::default(), cases: Cell::new(0) }
+        image.set(Setting::Forwarding, forwarding as u32);
+        Self { policy, image, options, forwarding, views: RefCell::default(), cases: Cell::new(0) }
     }
 
     /// [`PLANT`] with services and conduits.
@@ -81,7 +88,7 @@ impl Site {
                 (0..names.len()).map(|at| if at == place { HERE } else { HERE + 1 + at as u32 }).collect();
             let mut view =
                 Datapath::load(&self.image, &indices, &self.options).expect("the kernel takes the program");
-            if forwarding() == Forwarding::Wire {
+            if self.forwarding == Forwarding::Wire {
                 // The only interface there is, so that there is another end.
                 view.join(HERE, HERE).expect("the kernel joins the interface with itself");
             }
@@ -279,8 +286,8 @@ impl Want {
         differ("the verdict", format!("{:?}", outcome.verdict), format!("{:?}", self.verdict));
         differ("`dropped`", outcome.dropped.to_string(), (self.verdict == Verdict::Drop).to_string());
         // What passes crosses a wire, and nothing else does.
-        let crosses = forwarding() == Forwarding::Wire && self.verdict != Verdict::Drop;
-        if forwarding() != Forwarding::Route {
+        let crosses = site.forwarding == Forwarding::Wire && self.verdict != Verdict::Drop;
+        if site.forwarding != Forwarding::Route {
             differ("`sent_on`", outcome.sent_on.to_string(), crosses.to_string());
         }
         if let Some(wanted) = self.orientation {

@@ -96,8 +96,8 @@ impl Datapath {
         if adopted.has_other_places(record)? {
             return Err(foreign("INTERFACES", "other interfaces than those of its record".to_owned()));
         }
-        if !adopted.read_ways(image, record)? {
-            return Err(foreign("EGRESS", "other ways out than those of its record".to_owned()));
+        if let Some(map) = adopted.read_ways(image, record)? {
+            return Err(foreign(map, "other ways out than those of its record".to_owned()));
         }
         Ok(adopted)
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::xdp::DevMapHash;
-use aya::maps::{MapData, MapError};
+use aya::maps::{Array, MapData, MapError};
 use banchi_common::abi::{Forwarding, Setting};
 
 use super::error::DatapathError;
@@ -129,11 +129,21 @@ impl Datapath {
         egress.insert(from, to, None, 0).map_err(|e| DatapathError::other("join interfaces", e))
     }
 
-    /// Reads the ways out that are in the kernel. False where one of them is none that the record allows for, or the map
-    /// is another one; what is missing may be gone with its interface.
-    pub(super) fn read_ways(&mut self, image: &Image, record: &Record) -> Result<bool, DatapathError> {
-        let Ok(map) = self.map(EGRESS) else { return Ok(false) };
-        let Ok(egress) = DevMapHash::try_from(map) else { return Ok(false) };
+    /// Reads the ways out that are in the kernel. Yields the map that is another one, or that has a way that the record
+    /// does not allow for; what is missing may be gone with its interface.
+    pub(super) fn read_ways(
+        &mut self,
+        image: &Image,
+        record: &Record,
+    ) -> Result<Option<&'static str>, DatapathError> {
+        let hardware = self.map(HARDWARE).ok().and_then(|map| Array::<_, Row<u64>>::try_from(map).ok());
+        let is_route = self.forwarding == Forwarding::Route;
+        let most = record.interfaces.iter().map(|(_, index)| *index).filter(|_| is_route).max();
+        if hardware.is_none_or(|rows| most.is_some_and(|most| most >= rows.len())) {
+            return Ok(Some(HARDWARE));
+        }
+        let Ok(map) = self.map(EGRESS) else { return Ok(Some(EGRESS)) };
+        let Ok(egress) = DevMapHash::try_from(map) else { return Ok(Some(EGRESS)) };
         let indices: Vec<u32> = record.interfaces.iter().map(|(_, index)| *index).collect();
         let mut allowed = ways(image, &indices);
         // An interface that is being given another index has a way with either.
@@ -148,12 +158,12 @@ impl Datapath {
         for entry in egress.iter() {
             let (from, to) = entry.map_err(|e| writing(EGRESS, &e))?;
             if !allowed.contains(&(from, to.if_index)) {
-                return Ok(false);
+                return Ok(Some(EGRESS));
             }
             found.insert(from, to.if_index);
         }
         self.ways.egress = found;
-        Ok(true)
+        Ok(None)
     }
 }
 
