@@ -37,7 +37,12 @@ impl Browser {
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null"])
             .arg(program)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"])
-            .args(["--no-first-run", "--disable-background-networking", "--disable-sync", "--disable-extensions"])
+            .args([
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-sync",
+                "--disable-extensions",
+            ])
             .args(["--disable-component-update", "--hide-scrollbars", "--force-device-scale-factor=1"])
             .arg(format!("--user-data-dir={}", home.path().display()))
             .stdin(Stdio::piped())

@@ -6,7 +6,8 @@ use banchi::report::{Source, render};
 use crate::plant::{POLICY, plant};
 
 /// What stands in every place that a report shows.
-const EVIL: &str = "</script><script>window.pwned=1</script><img src=x onerror=\"window.pwned=1\">'\"><b>x&amp;";
+const EVIL: &str =
+    "</script><script>window.pwned=1</script><img src=x onerror=\"window.pwned=1\">'\"><b>x&amp;";
 
 /// A report in which everything that can be named is named so.
 fn page() -> String {
@@ -79,9 +80,7 @@ fn a_name_is_a_name_whatever_stands_in_it() {
     assert_eq!(page.matches("<script").count(), 2);
     assert_eq!(page.matches("</script>").count(), 2);
     assert!(!page.contains("<img") && !page.contains("<b>x"));
-    for place in
-        ["zone", "asset", "conduit", "rule", "service", "payload", "evidence", "policy", "capture"]
-    {
+    for place in ["zone", "asset", "conduit", "rule", "service", "payload", "evidence", "policy", "capture"] {
         assert!(page.contains(&format!("&lt;b&gt;x&amp;amp; {place}")), "{place} is not in the report");
     }
     // The next report reads it as it was.

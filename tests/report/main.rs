@@ -10,8 +10,8 @@
     reason = "test code: a broken expectation should stop the test right where it is"
 )]
 
-mod browser;
 mod bounded;
+mod browser;
 mod hostile;
 mod page;
 mod plant;

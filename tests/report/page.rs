@@ -9,7 +9,11 @@ use crate::browser::Browser;
 use crate::plant::{POLICY, plant};
 
 fn banchi(arguments: &[&str], folder: &Path) -> String {
-    let output = Command::new(banchi_tests::agent::binary().unwrap()).args(arguments).current_dir(folder).output().unwrap();
+    let output = Command::new(banchi_tests::agent::binary().unwrap())
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{arguments:?}: {said}");
     said
@@ -65,7 +69,16 @@ fn the_map_is_drawn_and_nothing_leaves_the_file() {
     // Every idiom that is in the traffic, each zone once, and hosts by their names.
     assert_eq!(browser.eval("document.querySelectorAll('.map .zone').length"), 4);
     let text = browser.eval("document.querySelector('.map').textContent");
-    for word in ["scada", "historian", "10.20.0.11", "10.30.0.24", "192.168.7.20", "ring-poll", "modbus", "47808 both"] {
+    for word in [
+        "scada",
+        "historian",
+        "10.20.0.11",
+        "10.30.0.24",
+        "192.168.7.20",
+        "ring-poll",
+        "modbus",
+        "47808 both",
+    ] {
         assert!(text.as_str().unwrap().contains(word) || word == "ring-poll", "{word}: {text}");
     }
     for idiom in ["same-port", "pinned-source", "address-linked", "ordinary"] {
@@ -96,7 +109,8 @@ fn filters_and_search_show_what_fits() {
     browser.screen(1280, 900, false);
     browser.open(&report);
     let shown = "[...document.querySelectorAll('.edge:not(.off)')].map((edge) => edge.dataset.idiom)";
-    let rows = "[...document.querySelectorAll('#flows tr.flow:not([hidden])')].map((row) => row.dataset.idiom)";
+    let rows =
+        "[...document.querySelectorAll('#flows tr.flow:not([hidden])')].map((row) => row.dataset.idiom)";
     let all = browser.eval(shown).as_array().unwrap().len();
     let set = |field: &str, value: &str| {
         format!(

@@ -118,7 +118,10 @@ fn strangers(plant: &mut Recorded, days: u64) {
     let late = (days - 1) * DAY + 13 * HOUR;
     for n in 0..5 {
         plant.add(late + n * MINUTE, &Packet::udp("10.10.1.5:5009", "10.20.0.12:6012").payload(noise(n)));
-        plant.add(late + n * MINUTE + SECOND, &Packet::udp("10.10.1.5:6000", "10.20.0.13:6014").payload(noise(n)));
+        plant.add(
+            late + n * MINUTE + SECOND,
+            &Packet::udp("10.10.1.5:6000", "10.20.0.13:6014").payload(noise(n)),
+        );
     }
     plant.connect(late, "10.20.0.77:50123", "10.10.1.5:3389", 4);
     plant.connect(late + HOUR, "192.168.7.99:50999", "10.10.1.9:443", 2);

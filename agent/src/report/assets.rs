@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use maud::html;
 
-use super::words::{count, minute, service, some};
+use super::words::{count, minute, some};
 use super::{ROWS, Report, Section, more};
 
 /// Services of a host that are written out.
@@ -36,7 +36,7 @@ pub(super) fn section(report: &Report<'_>) -> Section {
             host.name = line.names.get(end).map_or("", String::as_str);
             host.zone = line.zones.get(end).copied().flatten();
             if end == 0 { &mut host.asks } else { &mut host.answers }.insert(other);
-            *host.services.entry(service(flow)).or_default() += flow.packets;
+            *host.services.entry(report.service(line)).or_default() += flow.packets;
             host.packets += flow.packets;
             host.first = host.first.min(flow.first);
             host.last = host.last.max(flow.last);

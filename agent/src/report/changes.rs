@@ -14,7 +14,9 @@ const LISTED: usize = 60;
 /// The section.
 pub(super) fn section(report: &Report<'_>, now: &Data) -> Section {
     let body = match &report.old {
-        None => html! { p { "No report before was given. The next one reads this file: " code { "banchi report … --since THIS.html" } "." } },
+        None => {
+            html! { p { "No report before was given. The next one reads this file: " code { "banchi report … --since THIS.html" } "." } }
+        }
         Some(old) => compared(old, now),
     };
     Section { id: "changes", title: "What changed", body }

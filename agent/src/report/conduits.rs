@@ -74,14 +74,15 @@ fn rule(report: &Report<'_>, place: usize, lines: Option<&Vec<&Line>>) -> Markup
     let lines = lines.map_or(&[][..], Vec::as_slice);
     let volume: u64 = lines.iter().map(|line| line.flow.bytes).sum();
     let strongest = lines.iter().max_by_key(|line| (!line.flow.to_group, line.flow.packets));
-    let live = report.status.as_ref().and_then(|(status, _)| status.rules.iter().find(|row| row.name == rule.name));
+    let live =
+        report.status.as_ref().and_then(|(status, _)| status.rules.iter().find(|row| row.name == rule.name));
     html! {
         tr {
-            td data-h="Rule" { (rule.name) " " small { "line " (rule.line) } }
+            td data-h="Rule" { (rule.name) div { small { "line " (rule.line) } } }
             td data-h="Service" { (service.map_or("", |service| service.name.as_str())) }
             td data-h="Ports" { span.nowrap { @if let Some(service) = service { (service.transport.name()) " " (describe::relation(service)) } } }
             td.n data-h="Flows" { (count(lines.len() as u64)) }
-            td.n data-h="Packets" { (count(seen.map_or(0, |seen| seen.packets))) " " small.nowrap { (bytes(volume)) } }
+            td.n data-h="Packets" { (count(seen.map_or(0, |seen| seen.packets))) div { small.nowrap { (bytes(volume)) } } }
             td data-h="Last seen" {
                 @match seen.filter(|seen| seen.packets > 0) {
                     Some(seen) => span.nowrap { (minute(seen.last)) },

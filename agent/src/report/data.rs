@@ -49,7 +49,9 @@ pub struct FlowData {
     pub client: String,
     /// Who answers.
     pub server: String,
-    /// Service and ports.
+    /// What carries it.
+    pub transport: String,
+    /// Its service.
     pub service: String,
     /// Ports from the client's to the server's.
     pub ports: String,
@@ -112,13 +114,18 @@ impl Data {
             let row = FlowData {
                 client: line.flow.client.to_string(),
                 server: line.flow.server.to_string(),
-                service: words::service(&line.flow),
+                transport: line.flow.transport.name().to_owned(),
+                service: report.service(line),
                 ports: words::relation(&line.flow),
                 idiom: line.flow.idiom.name().to_owned(),
                 packets: line.flow.packets,
                 dropped: line.dropped(),
             };
-            let kept = data.flows.entry(row.key()).or_insert_with(|| FlowData { packets: 0, dropped: 0, ..row.clone() });
+            let kept = data.flows.entry(row.key()).or_insert_with(|| FlowData {
+                packets: 0,
+                dropped: 0,
+                ..row.clone()
+            });
             kept.packets += row.packets;
             kept.dropped += row.dropped;
         }
@@ -175,10 +182,11 @@ impl Data {
 }
 
 impl FlowData {
-    /// What it is known by: both hosts, the service and the server's ports; a client's port may change.
+    /// What it is known by: both hosts, what carries it and the server's ports. A client's port may change, and names of
+    /// services are a policy's.
     pub fn key(&self) -> String {
         let server = self.ports.split_once(" → ").map_or(self.ports.as_str(), |(_, server)| server);
-        format!("{} > {} {} {}", self.client, self.server, self.service, server)
+        format!("{} > {} {} {}", self.client, self.server, self.transport, server)
     }
 }
 

@@ -7,7 +7,7 @@ use maud::html;
 
 use super::flows::{host, idiom, searched};
 use super::gather::{Line, State};
-use super::words::{count, minute, relation, service, some};
+use super::words::{count, minute, relation, some};
 use super::{ROWS, Report, Section, more};
 
 /// The section.
@@ -50,7 +50,7 @@ pub(super) fn section(report: &Report<'_>) -> Section {
                                 data-conduit=(line.conduit.map_or_else(|| "none".to_owned(), |conduit| conduit.to_string())) {
                                 td data-h="Client" { (host(line, 0)) }
                                 td data-h="Server" { (host(line, 1)) }
-                                td data-h="Service" { (service(&line.flow)) " " span.nowrap { (line.flow.transport.name()) " " (relation(&line.flow)) } }
+                                td data-h="Service" { (report.service(line)) " " span.nowrap { (line.flow.transport.name()) " " (relation(&line.flow)) } }
                                 td data-h="Idiom" { (idiom(line)) }
                                 td data-h="Conduit" { (report.conduit(line)) }
                                 td data-h="Reasons" { @for (reason, packets) in &line.reasons { div { code { (reason) } " " (count(*packets)) } } }

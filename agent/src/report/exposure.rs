@@ -7,7 +7,7 @@ use banchi_common::direction::Protocol;
 use maud::{Markup, html};
 
 use super::gather::Line;
-use super::words::{count, ports, service, sign, some};
+use super::words::{count, ports, sign, some};
 use super::{Report, Section};
 use crate::learn::{Idiom, Ports};
 use crate::policy::model::{Addresses, Reply, Service, SourcePort, Transport};
@@ -50,15 +50,18 @@ struct Group<'r> {
 pub(super) fn section(report: &Report<'_>) -> Section {
     let mut groups: BTreeMap<(String, Transport, Idiom), Group<'_>> = BTreeMap::new();
     for line in report.gathered.lines.iter().filter(|line| is_guessable(line)) {
-        let key = (service(&line.flow), line.flow.transport, line.flow.idiom);
-        let group = groups.entry(key).or_insert_with(|| Group { lines: Vec::new(), client_ports: BTreeSet::new() });
+        let key = (report.service(line), line.flow.transport, line.flow.idiom);
+        let group =
+            groups.entry(key).or_insert_with(|| Group { lines: Vec::new(), client_ports: BTreeSet::new() });
         group.lines.push(line);
         if let Ports::Set(ports) = &line.flow.client_port {
             group.client_ports.extend(ports);
         }
     }
     let mut rows: Vec<_> = groups.into_iter().collect();
-    rows.sort_by_key(|(_, group)| std::cmp::Reverse(group.lines.iter().map(|line| line.flow.packets).sum::<u64>()));
+    rows.sort_by_key(|(_, group)| {
+        std::cmp::Reverse(group.lines.iter().map(|line| line.flow.packets).sum::<u64>())
+    });
     let all = rows.len();
     let drawn = report.gathered.lines.iter().filter(|line| line.flow.client_port == Ports::Any).count();
     let body = html! {
@@ -79,10 +82,15 @@ pub(super) fn section(report: &Report<'_>) -> Section {
 
 fn card(report: &Report<'_>, name: &str, transport: Transport, idiom: Idiom, group: &Group<'_>) -> Markup {
     let lines = &group.lines;
-    let hosts: BTreeSet<IpAddr> = lines.iter().flat_map(|line| [line.flow.client, line.flow.server]).collect();
+    let hosts: BTreeSet<IpAddr> =
+        lines.iter().flat_map(|line| [line.flow.client, line.flow.server]).collect();
     let first = lines.first();
     let server = first.map(|line| ports(&line.flow.server_port)).unwrap_or_default();
-    let server = if lines.iter().all(|line| ports(&line.flow.server_port) == server) { server } else { "by address".to_owned() };
+    let server = if lines.iter().all(|line| ports(&line.flow.server_port) == server) {
+        server
+    } else {
+        "by address".to_owned()
+    };
     let protocol = first.and_then(|line| line.flow.protocol);
     html! {
         article.card.{ "i-" (idiom.name()) } {
@@ -136,8 +144,7 @@ fn open(report: &Report<'_>, lines: &[&Line]) -> Option<String> {
 /// What the policy does about it, each with a sign.
 fn measures(report: &Report<'_>, lines: &[&Line]) -> Markup {
     let services: Vec<&Service> = lines.iter().filter_map(|line| service_of(report, line)).collect();
-    let covered = services.len() == lines.len();
-    let all = |holds: &dyn Fn(&Service) -> bool| covered && services.iter().all(|service| holds(service));
+    let all = |holds: &dyn Fn(&Service) -> bool| services.iter().all(|service| holds(service));
     let bound = |address: IpAddr| {
         let assets = report.policy.assets.iter();
         assets.into_iter().any(|asset| asset.mac.is_some() && asset.addresses == [Addresses::Host(address)])
@@ -159,16 +166,19 @@ fn measures(report: &Report<'_>, lines: &[&Line]) -> Markup {
             "answers pass at any time",
         ),
         (
-            lines.iter().all(|line| bound(line.flow.client) && (line.flow.to_group || bound(line.flow.server))),
+            lines
+                .iter()
+                .all(|line| bound(line.flow.client) && (line.flow.to_group || bound(line.flow.server))),
             "hardware addresses are bound",
             "hardware addresses are not bound: another host of the same zone can take the address",
         ),
     ];
     html! {
-        @if !covered { p { "Some of it fits no rule." } }
-        ul.measures { @for (holds, yes, no) in rows {
+        @if services.is_empty() { "No rule lets it pass." }
+        @else if services.len() < lines.len() { p { "Some of it fits no rule. Of what does:" } }
+        @if !services.is_empty() { ul.measures { @for (holds, yes, no) in rows {
             @if holds { li.good { span.sign { "✓" } " " (yes) } } @else { li.fair { span.sign { "◐" } " " (no) } }
-        } }
+        } } }
     }
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::gather::Line;
-use super::words::{bytes, count, minute, relation, service, sign};
+use super::words::{bytes, count, minute, relation, sign};
 use super::{ROWS, Report, Section, more};
 
 /// What a search looks at: everything that names the flow, in small letters.
@@ -15,7 +15,7 @@ pub(super) fn searched(report: &Report<'_>, line: &Line) -> String {
         line.names[1],
         flow.client,
         flow.server,
-        service(flow),
+        report.service(line),
         flow.transport.name(),
         relation(flow),
         flow.idiom.name(),
@@ -68,7 +68,7 @@ pub(super) fn section(report: &Report<'_>) -> Section {
                         data-conduit=(line.conduit.map_or_else(|| "none".to_owned(), |conduit| conduit.to_string())) {
                         td data-h="Client" { (host(line, 0)) }
                         td data-h="Server" { (host(line, 1)) }
-                        td data-h="Service" { (service(&line.flow)) }
+                        td data-h="Service" { (report.service(line)) }
                         td data-h="Ports" { span.nowrap { (line.flow.transport.name()) " " (relation(&line.flow)) } }
                         td data-h="Idiom" { (idiom(line)) }
                         td.n data-h="Packets" { (count(line.flow.packets)) }

@@ -299,9 +299,9 @@ fn line(known: &mut Known<'_>, flow: Flow, judged: Judged) -> Line {
     let (mut server, server_name) = known.host(flow.server);
     if flow.to_group {
         // Whoever listens is at the other end of the conduit.
-        server = conduit.and_then(|at| known.policy.conduits.get(at)).map(|conduit| {
-            if Some(conduit.zones.0) == client { conduit.zones.1 } else { conduit.zones.0 }
-        });
+        server = conduit
+            .and_then(|at| known.policy.conduits.get(at))
+            .map(|conduit| if Some(conduit.zones.0) == client { conduit.zones.1 } else { conduit.zones.0 });
     }
     Line {
         zones: [client, server],

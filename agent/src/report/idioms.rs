@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::flows::host;
 use super::gather::Line;
-use super::words::{IDIOMS, count, relation, service, sign, some};
+use super::words::{IDIOMS, count, relation, sign, some};
 use super::{Report, Section};
 use crate::learn::Idiom;
 
@@ -60,14 +60,14 @@ pub(super) fn section(report: &Report<'_>) -> Section {
         div.cards {
             @for idiom in IDIOMS {
                 @let lines: Vec<&Line> = report.gathered.lines.iter().filter(|line| line.flow.idiom == idiom).collect();
-                @if !lines.is_empty() { (card(idiom, &lines)) }
+                @if !lines.is_empty() { (card(report, idiom, &lines)) }
             }
         }
     };
     Section { id: "idioms", title: "Idioms", body }
 }
 
-fn card(idiom: Idiom, lines: &[&Line]) -> Markup {
+fn card(report: &Report<'_>, idiom: Idiom, lines: &[&Line]) -> Markup {
     let [what, wrong, policy] = text(idiom);
     let packets: u64 = lines.iter().map(|line| line.flow.packets).sum();
     html! {
@@ -80,7 +80,7 @@ fn card(idiom: Idiom, lines: &[&Line]) -> Markup {
             ul.examples {
                 @for line in lines.iter().take(SHOWN) {
                     li {
-                        (host(line, 0)) " asks " (host(line, 1)) ", " (service(&line.flow)) " " span.nowrap { (relation(&line.flow)) }
+                        (host(line, 0)) " asks " (host(line, 1)) ", " (report.service(line)) " " span.nowrap { (relation(&line.flow)) }
                         ul { @for sentence in line.flow.evidence.iter().take(3) { li { (sentence) } } }
                     }
                 }
@@ -103,7 +103,11 @@ fn diagram(idiom: Idiom, lines: &[&Line]) -> Markup {
         None => (String::new(), "echo".to_owned()),
     };
     let short = |text: &str| -> String {
-        if text.chars().count() > 13 { text.chars().take(12).chain(['…']).collect() } else { text.to_owned() }
+        if text.chars().count() > 11 {
+            text.chars().take(10).chain(['…']).collect()
+        } else {
+            text.to_owned()
+        }
     };
     let answered = !matches!(idiom, Idiom::OneWay);
     let asks_back = matches!(idiom, Idiom::Peer | Idiom::Undecided);

@@ -33,6 +33,8 @@ use data::Data;
 use gather::Gathered;
 use readiness::{Look, Readiness};
 
+/// Service of which nothing gives a name.
+const UNKNOWN: &str = "unknown";
 /// Rows that a table has at most.
 const ROWS: usize = 400;
 
@@ -115,6 +117,13 @@ impl<'s> Report<'s> {
     fn conduit(&self, line: &gather::Line) -> &str {
         let conduit = line.conduit.and_then(|conduit| self.policy.conduits.get(conduit));
         conduit.map_or("no conduit", |conduit| conduit.name.as_str())
+    }
+
+    /// Name of a flow's service: its own, else that of the rule that it fits.
+    fn service(&self, line: &gather::Line) -> String {
+        let rule = line.rule.filter(|_| line.passed > 0).and_then(|rule| self.policy.rules.get(rule));
+        let written = || Some(self.policy.services.get(rule?.service)?.name.clone());
+        line.flow.service.clone().or_else(written).unwrap_or_else(|| UNKNOWN.to_owned())
     }
 
     /// The rule that a flow fits; none where nothing of it passes.

@@ -23,7 +23,7 @@ const RESTLESS: f64 = 0.25;
 const READY: u32 = 85;
 const NEARLY: u32 = 60;
 /// Parts that the time is cut into, to show when flows were first seen.
-pub(super) const PARTS: usize = 10;
+const PARTS: usize = 10;
 /// Nanoseconds of a day.
 const DAY: f64 = 86_400e9;
 
@@ -201,8 +201,7 @@ impl Look<'_> {
         let late: usize = news.iter().skip(PARTS / 2).sum();
         let share = if flows.is_empty() { 1.0 } else { late as f64 / flows.len() as f64 };
         let half = self.span.1.saturating_sub(self.span.0) as f64 / DAY / 2.0;
-        let rate =
-            if half >= 0.5 { format!(", {:.1} a day", late as f64 / half) } else { String::new() };
+        let rate = if half >= 0.5 { format!(", {:.1} a day", late as f64 / half) } else { String::new() };
         let why = match (flows.len(), late) {
             (0, _) => "No flow was seen.".to_owned(),
             (all, 0) => format!("No new flow in the second half of the time; {} in all.", some(all, "flow")),
@@ -220,7 +219,8 @@ impl Look<'_> {
             0 if passed == 0 => (0.0, "No packet was seen.".to_owned()),
             0 if self.is_draft && self.status.is_none() => (
                 0.0,
-                "The policy was learnt from these captures, so they cannot try it: hold it against others.".to_owned(),
+                "The policy was learnt from these captures, so they cannot try it: hold it against others."
+                    .to_owned(),
             ),
             0 => (DROPS, format!("Nothing of {} packets would be dropped.", count(passed))),
             // One in ten thousand leaves 20 points, one in ten 5.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::readiness::{PARTS, Part, Readiness};
+use super::readiness::{Part, Readiness};
 use super::words::some;
 use super::{Report, Section};
 use crate::policy::model::Mode;
@@ -95,7 +95,7 @@ fn news(ready: &Readiness) -> Markup {
                     @if *count > 0 { text x=(format!("{}", at * 20 + 10)) y=(format!("{:.1}", 41.0 - height)) text-anchor="middle" { (count) } }
                 }
             }
-            figcaption { "When its " (some(all, "flow")) (if all == 1 { " was" } else { " were" }) " first seen, in " (PARTS) "ths of the time" }
+            figcaption { "When its " (some(all, "flow")) (if all == 1 { " was" } else { " were" }) " first seen, in tenths of the time" }
         }
     }
 }

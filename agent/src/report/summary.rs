@@ -63,7 +63,8 @@ pub(super) fn section(report: &Report<'_>, data: &Data) -> Section {
 }
 
 fn enforcing(report: &Report<'_>, ready: usize) -> Markup {
-    let enforced = report.readiness.iter().filter(|ready| ready.mode == crate::policy::model::Mode::Enforce).count();
+    let enforced =
+        report.readiness.iter().filter(|ready| ready.mode == crate::policy::model::Mode::Enforce).count();
     let all = report.readiness.len();
     html! {
         @if report.is_draft() {

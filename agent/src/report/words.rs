@@ -107,11 +107,6 @@ pub(super) fn set(ports: &BTreeSet<u16>) -> String {
     words.join(", ")
 }
 
-/// Name of a flow's service, or its transport where it has none.
-pub(super) fn service(flow: &Flow) -> String {
-    flow.service.clone().unwrap_or_else(|| format!("{}, unknown", flow.transport.name()))
-}
-
 /// Ports from the client's to the server's; a transport without ports has none.
 pub(super) fn relation(flow: &Flow) -> String {
     if flow.transport == Transport::Icmp {

@@ -3,22 +3,25 @@
 use maud::{Markup, html};
 
 use super::layout::{BOX, Course, layout};
-use super::nodes::{Edge, Graph};
+use super::nodes::{Edge, Graph, cut};
 use crate::learn::Idiom;
 use crate::report::Report;
 use crate::report::gather::State;
-use crate::report::words::{count, short, sign, some};
+use crate::report::words::{count, short, some};
 
-/// Characters of a label, and of a name in a box.
-const LABEL: usize = 33;
+/// Characters of a name in a box.
 const NAME: usize = 23;
+/// Scale below which the map is not shrunk.
+const LEAST: f64 = 0.86;
 
 /// The map as SVG.
 pub(super) fn svg(report: &Report<'_>, graph: &Graph) -> Markup {
     let layout = layout(graph);
     html! {
-        svg viewBox=(format!("0 0 {:.0} {:.0}", layout.width, layout.height)) width=(format!("{:.0}", layout.width))
-            height=(format!("{:.0}", layout.height)) role="img" aria-label="Map of flows between zones" {
+        // Nothing but a width: letters of the map stay legible, and a narrow screen moves it in its frame.
+        svg.least width=(format!("{:.0}", layout.width * LEAST)) height="0" aria-hidden="true" {}
+        svg.narrow[layout.width < 860.0] viewBox=(format!("0 0 {:.0} {:.0}", layout.width, layout.height)) role="img"
+            aria-label="Map of flows between zones" {
             @for (zone, x) in &layout.columns {
                 rect.band x=(number(x - 8.0)) y="8" width=(number(BOX + 16.0)) height=(number(layout.height - 16.0)) rx="8" {}
                 text.zone x=(number(x + BOX / 2.0)) y="34" text-anchor="middle" {
@@ -51,13 +54,10 @@ fn line(report: &Report<'_>, edge: &Edge, course: &Course) -> Markup {
     let both = matches!(edge.idiom, Idiom::Peer | Idiom::Undecided);
     let conduit = edge.conduit.map_or_else(|| "none".to_owned(), |conduit| conduit.to_string());
     let leg = if course.rightwards { first } else { last };
-    let middle = (
-        (leg.from.0 + leg.straight[0] + leg.to.0 - leg.straight[1]) / 2.0,
-        (leg.from.1 + leg.to.1) / 2.0,
-    );
+    let middle =
+        ((leg.from.0 + leg.straight[0] + leg.to.0 - leg.straight[1]) / 2.0, (leg.from.1 + leg.to.1) / 2.0);
     let known = edge.conduit.and_then(|conduit| report.policy.conduits.get(conduit));
     let name = known.map_or("no conduit", |conduit| conduit.name.as_str());
-    let label = cut(&format!("{} {} {}", sign(edge.idiom), edge.service, edge.ports), LABEL);
     html! {
         g class={ "edge i-" (edge.idiom.name()) " " (edge.state.name()) } data-idiom=(edge.idiom.name())
             data-conduit=(conduit) data-state=(edge.state.name()) data-a=(edge.client) data-b=(edge.server)
@@ -76,7 +76,7 @@ fn line(report: &Report<'_>, edge: &Edge, course: &Course) -> Markup {
                 path.cross d=(format!("M{:.1} {:.1}l7 7m0 -7l-7 7", middle.0 - 3.5, middle.1 - 3.5)) {}
             }
             text.label x=(number(client.0 + 8.0 * towards)) y=(number(client.1 - 4.5))
-                text-anchor=(if course.rightwards { "start" } else { "end" }) { (label) }
+                text-anchor=(if course.rightwards { "start" } else { "end" }) { (edge.label()) }
             text.volume x=(number(server.0 - 14.0 * towards)) y=(number(server.1 - 4.5))
                 text-anchor=(if course.rightwards { "end" } else { "start" }) { (short(edge.packets)) }
         }
@@ -106,12 +106,4 @@ fn triangle(tip: (f64, f64), towards: f64) -> String {
 
 fn number(value: f64) -> String {
     format!("{value:.1}")
-}
-
-/// So many characters, and a sign where something is cut.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.trim_end().to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }

@@ -11,9 +11,11 @@ pub(super) const BOX: f64 = 172.0;
 const LEAST: f64 = 42.0;
 const PITCH: f64 = 19.0;
 const BETWEEN: f64 = 12.0;
-const LABEL: f64 = 218.0;
-const NUMBER: f64 = 58.0;
-const CURVE: f64 = 96.0;
+/// Of a character of a label, and beside it.
+const CHARACTER: f64 = 6.7;
+const BESIDE: f64 = 20.0;
+const NUMBER: f64 = 50.0;
+const CURVE: f64 = 84.0;
 const MARGIN: f64 = 16.0;
 const HEAD: f64 = 58.0;
 /// Most columns of which every order is tried.
@@ -230,7 +232,7 @@ fn across(graph: &Graph, column: &impl Fn(usize) -> usize, columns: usize) -> (V
         let (client, server) = (column(edge.client), column(edge.server));
         let (gap, side) = if client < server { (client, 0) } else { (client.saturating_sub(1), 1) };
         if let Some(straight) = gaps.get_mut(gap).and_then(|gap| gap.get_mut(side)) {
-            *straight = LABEL;
+            *straight = straight.max(edge.label().chars().count() as f64 * CHARACTER + BESIDE);
         }
     }
     let mut x = MARGIN;

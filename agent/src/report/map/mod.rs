@@ -15,8 +15,10 @@ use nodes::{Graph, Level};
 pub(super) fn section(report: &Report<'_>) -> Section {
     let graph = Graph::of(report);
     let unseen = report.gathered.lines.iter().filter(|line| line.state() == State::Unseen).count();
-    let idioms: Vec<_> =
-        words::IDIOMS.into_iter().filter(|idiom| graph.edges.iter().any(|edge| edge.idiom == *idiom)).collect();
+    let idioms: Vec<_> = words::IDIOMS
+        .into_iter()
+        .filter(|idiom| graph.edges.iter().any(|edge| edge.idiom == *idiom))
+        .collect();
     let body = html! {
         @if graph.edges.is_empty() {
             p { "Nothing crosses from one zone to another, so there is nothing to draw." }
@@ -57,7 +59,7 @@ pub(super) fn section(report: &Report<'_>) -> Section {
                 }
                 p.found role="status" id="found" {}
             }
-            div.map tabindex="0" role="group" aria-label="Map of flows; it may be wider than the screen" { (draw::svg(report, &graph)) }
+            div.map tabindex="0" role="group" aria-label="Map of flows; it may be wider than the screen" { div.fit { (draw::svg(report, &graph)) } }
             p.note {
                 "A triangle points to whoever answers. A sign and a dash stand for the idiom: "
                 @for (place, idiom) in idioms.iter().enumerate() {

@@ -12,6 +12,8 @@ use crate::report::words;
 /// Lines and boxes that a map has at most before it puts hosts together.
 const LINES: usize = 48;
 const BOXES: usize = 40;
+/// Characters of a label.
+const LABEL: usize = 33;
 
 /// What a box stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,21 @@ pub(super) struct Edge {
     pub(super) flows: usize,
     /// What a search looks at.
     pub(super) words: String,
+}
+
+impl Edge {
+    /// Sign, service and ports, as they stand on the line.
+    pub(super) fn label(&self) -> String {
+        cut(&format!("{} {} {}", words::sign(self.idiom), self.service, self.ports), LABEL)
+    }
+}
+
+/// So many characters, and a sign where something is cut.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.trim_end().to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Boxes and lines.
@@ -104,7 +121,12 @@ impl Graph {
                     _ => "others".to_owned(),
                 });
                 *end = *places.entry((zone, label.clone())).or_insert_with(|| {
-                    graph.nodes.push(Node { zone, name: label, below: String::new(), hosts: BTreeSet::new() });
+                    graph.nodes.push(Node {
+                        zone,
+                        name: label,
+                        below: String::new(),
+                        hosts: BTreeSet::new(),
+                    });
                     graph.nodes.len() - 1
                 });
                 if let Some(node) = graph.nodes.get_mut(*end) {
@@ -112,7 +134,10 @@ impl Graph {
                 }
             }
             let [client, server] = ends;
-            let (service, mut ports) = (words::service(&line.flow), words::brief(&line.flow));
+            let (mut service, mut ports) = (report.service(line), words::brief(&line.flow));
+            if service == crate::report::UNKNOWN {
+                service = line.flow.transport.name().to_owned();
+            }
             if level != Level::Hosts {
                 ports = String::new();
             }
@@ -137,17 +162,18 @@ impl Graph {
             }
         }
         graph.edges = edges.into_values().collect();
-        graph.label();
+        graph.label(report);
         graph
     }
 
-    fn label(&mut self) {
+    fn label(&mut self, report: &Report<'_>) {
         for node in &mut self.nodes {
-            let first = node.hosts.first().map(IpAddr::to_string).unwrap_or_default();
-            node.below = match node.hosts.len() {
-                1 if first == node.name => String::new(),
-                1 => first,
-                hosts => words::some(hosts, "host"),
+            node.below = match (node.hosts.len(), node.hosts.first()) {
+                (1, Some(host)) if host.to_string() == node.name => {
+                    set_of(report, node.zone, *host).unwrap_or_default()
+                }
+                (1, Some(host)) => host.to_string(),
+                (hosts, _) => words::some(hosts, "host"),
             };
         }
     }
