@@ -193,6 +193,9 @@ fn a_phone_a_desk_a_dark_room_and_paper_can_show_it() {
         browser.open(&report);
         // Nothing but the map, which has a frame of its own, is wider than the screen.
         assert_eq!(browser.eval("document.documentElement.scrollWidth"), width, "{name}");
+        // Letters of the map stay legible: where there is no room, it moves in its frame.
+        let tall = browser.eval("document.querySelector('.edge .label').getBoundingClientRect().height");
+        assert!(tall.as_f64().unwrap() > 10.5, "{name}: {tall}");
         let low = contrasts(&mut browser);
         assert_eq!(low, json!([]), "{name}");
         let picture = browser.picture("body");
