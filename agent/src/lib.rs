@@ -17,3 +17,4 @@ pub mod island;
 pub mod learn;
 pub mod plane;
 pub mod policy;
+pub mod report;

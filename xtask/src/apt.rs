@@ -39,6 +39,7 @@ pub(crate) const TESTS: &[Package] = &[
     package("ethtool", "turns off checksum offload, which a redirect does not undo"),
     package("util-linux", "unshare, mount"),
     package("tshark", "says of real captures who asks, to compare with"),
+    package("chromium", "opens the reports, and draws them for a person to look at"),
     package("python3", "real protocol stacks to test against"),
     package("python3-venv", "real protocol stacks to test against"),
 ];

@@ -52,15 +52,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn learn(args: &Args) -> Result<(), ExitCode> {
-    let assets = match &args.assets {
-        None => AssetFile::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| fail(2, format!("cannot read {}: {error}", path.display())))?;
-            AssetFile::read(&text).map_err(|error| fail(2, format!("{}: {error}", path.display())))?
-        }
-    };
-    let (traffic, interfaces) = read(&args.captures, args.max_flows).map_err(|error| fail(2, error))?;
+    let assets = names(args.assets.as_deref())?;
+    let Read { traffic, interfaces, .. } =
+        read(&args.captures, args.max_flows).map_err(|error| fail(2, error))?;
     let flows = flows(&traffic);
     if let Some(path) = &args.flows_json {
         write_flows(path, &flows)
@@ -93,6 +87,14 @@ fn learn(args: &Args) -> Result<(), ExitCode> {
     }
     write(path, &draft.text)?;
     report(args, path, &draft)
+}
+
+/// Names of hosts from a file, if there is one.
+pub(super) fn names(path: Option<&Path>) -> Result<AssetFile, ExitCode> {
+    let Some(path) = path else { return Ok(AssetFile::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| fail(2, format!("cannot read {}: {error}", path.display())))?;
+    AssetFile::read(&text).map_err(|error| fail(2, format!("{}: {error}", path.display())))
 }
 
 /// Flows that an approved policy does not let pass.
@@ -170,12 +172,25 @@ fn write(path: &Path, text: &str) -> Result<(), ExitCode> {
     std::fs::write(path, text).map_err(|error| fail(2, format!("cannot write {}: {error}", path.display())))
 }
 
-fn read(paths: &[PathBuf], limit: usize) -> Result<(Traffic, Vec<String>), String> {
+/// What was read of captures.
+pub(super) struct Read {
+    pub(super) traffic: Traffic,
+    /// Names of interfaces.
+    pub(super) interfaces: Vec<String>,
+    /// Packets of each file.
+    pub(super) packets: Vec<u64>,
+}
+
+pub(super) fn read(paths: &[PathBuf], limit: usize) -> Result<Read, String> {
     let mut captures = Captures::open(paths).map_err(|error| error.to_string())?;
     let bar = progress::bar("reading", captures.progress().0);
     let (mut table, mut frame, mut count) = (Table::new(limit), Frame::default(), 0_u64);
+    let mut packets = vec![0; paths.len()];
     while captures.next(&mut frame) {
         table.packet(&frame);
+        if let Some(packets) = packets.get_mut(frame.file) {
+            *packets += 1;
+        }
         count += 1;
         if count.is_multiple_of(BATCH) {
             bar.set_position(captures.progress().1);
@@ -185,6 +200,5 @@ fn read(paths: &[PathBuf], limit: usize) -> Result<(Traffic, Vec<String>), Strin
     for (path, trouble) in captures.troubles() {
         progress::tell(path, trouble);
     }
-    let interfaces = captures.interfaces().to_vec();
-    Ok((table.finish(), interfaces))
+    Ok(Read { traffic: table.finish(), interfaces: captures.interfaces().to_vec(), packets })
 }

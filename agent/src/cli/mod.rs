@@ -20,6 +20,7 @@ mod mode;
 mod pinned;
 mod progress;
 mod recorded;
+mod report;
 mod revoke;
 mod rollback;
 mod run;
@@ -70,6 +71,8 @@ enum Verb {
     Learn(learn::Args),
     /// Run captures through the real program, and say what a policy would drop
     Backtest(backtest::Args),
+    /// Write what captures show, and what a policy says of it, as one HTML file
+    Report(report::Args),
     /// Load a policy, or take up what is loaded, and report what deviates
     Run(run::Args),
     /// Show the running policy, its modes and counters
@@ -146,6 +149,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Learn(args) => learn::run(&args),
         Verb::Backtest(args) => backtest::run(&args),
+        Verb::Report(args) => report::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),

@@ -100,6 +100,8 @@ pub struct Flow {
     pub packets: u64,
     /// See there.
     pub answers: u64,
+    /// Bytes that the transport carried, of both sides.
+    pub bytes: u64,
     /// First and last packet, in nanoseconds since 1970.
     pub first: u64,
     /// See there.

@@ -25,6 +25,7 @@ use std::collections::HashSet;
 
 pub use flow::{Flow, Idiom, Ports};
 pub(crate) use key::ip;
+pub(crate) use say::seconds;
 pub use table::{Table, Traffic};
 
 /// The flows of all that was seen, in order.

@@ -23,7 +23,7 @@ pub fn news(
 ) -> HashSet<Key> {
     let mut found = HashSet::new();
     walk(captures, policy, image, progress, |frame, fate| {
-        if fate.is_ok_and(|reason| !reason.passes()) && found.len() < limit {
+        if fate.is_ok_and(|decision| !decision.reason.passes()) && found.len() < limit {
             let mut headers = Headers::default();
             if parse(&Bytes(&frame.bytes), &mut headers) == Content::Flow {
                 found.insert(Key::of(&headers).0);

@@ -92,6 +92,7 @@ pub(super) fn flow(traffic: &Traffic, part: Part<'_>) -> Flow {
         confidence: confidence(verdict, &weights),
         packets: packets(true) + packets(false),
         answers: packets(false),
+        bytes: sum(&|side| side.bytes, true) + sum(&|side| side.bytes, false),
         first: tuples().map(|tuple| tuple.first).min().unwrap_or(0),
         last: tuples().map(|tuple| tuple.last).max().unwrap_or(0),
         hours: tuples().fold(0, |hours, tuple| hours | tuple.hours),
@@ -224,7 +225,7 @@ pub(super) fn relation(link: &Link, flow: &Flow) -> String {
 }
 
 /// A time in its unit.
-pub(super) fn seconds(seconds: f32) -> String {
+pub(crate) fn seconds(seconds: f32) -> String {
     if seconds >= 1.0 { format!("{seconds:.1} s") } else { format!("{:.0} ms", seconds * 1000.0) }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use banchi_common::engine::judge;
+use banchi_common::engine::{Decision, judge};
 use banchi_common::reason::Reason;
 use banchi_common::wire::{Bytes, Headers};
 
@@ -40,20 +40,20 @@ pub fn verify(
     walk(captures, policy, image, progress, |_, fate| match fate {
         Err(Way::Within) => found.within += 1,
         Err(_) => found.unplaced += 1,
-        Ok(reason) if reason.passes() => found.passed += 1,
-        Ok(Reason::OrphanFragment) => found.fragments += 1,
-        Ok(reason) => *found.reasons.entry(reason.about().name).or_default() += 1,
+        Ok(decision) if decision.reason.passes() => found.passed += 1,
+        Ok(Decision { reason: Reason::OrphanFragment, .. }) => found.fragments += 1,
+        Ok(decision) => *found.reasons.entry(decision.reason.about().name).or_default() += 1,
     });
     found
 }
 
 /// Shows each packet with what is decided of it, or with where it stays.
-pub(super) fn walk(
+pub(crate) fn walk(
     captures: &mut Captures,
     policy: &Policy,
     image: &Image,
     mut progress: impl FnMut(&Captures),
-    mut each: impl FnMut(&Frame, Result<Reason, Way>),
+    mut each: impl FnMut(&Frame, Result<Decision, Way>),
 ) {
     let mut ingress = Ingress::new(policy, image);
     let (mut frame, mut count) = (Frame::default(), 0_u64);
@@ -65,8 +65,7 @@ pub(super) fn walk(
         let fate = match ingress.place(&frame, captures.interfaces()) {
             Way::In(place) => {
                 let mut headers = Headers::default();
-                let decision = judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers);
-                Ok(decision.reason)
+                Ok(judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers))
             }
             stays => Err(stays),
         };
