@@ -99,6 +99,16 @@ impl Lab {
         self.hosts.get(name).unwrap_or_else(|| panic!("no host {name:?} in the lab; there are: {}", known()))
     }
 
+    /// The switch of a zone: its `uplink` is the other end of the gateway's interface.
+    ///
+    /// # Panics
+    /// If the lab has no such zone.
+    pub fn switch(&self, zone: &str) -> &Namespace {
+        let name = format!("{}sw-{zone}", self.prefix);
+        let found = self.switches.iter().find(|switch| switch.netns() == name);
+        found.unwrap_or_else(|| panic!("no zone {zone:?} in the lab"))
+    }
+
     /// Every host, by name.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
         self.hosts.values()
