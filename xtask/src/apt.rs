@@ -44,6 +44,14 @@ pub(crate) const TESTS: &[Package] = &[
     package("python3-venv", "real protocol stacks to test against"),
 ];
 
+/// What `cargo xtask bench` compares with.
+pub(crate) const BENCH: &[Package] = &[
+    package("xdp-tools", "xdp-filter, which filters addresses in XDP"),
+    package("nftables", "nft: sets and linear rules"),
+    package("iptables", "linear rules"),
+    package("ipset", "sets for iptables"),
+];
+
 /// What `cargo xtask vm` runs.
 pub(crate) const VM: &[Package] = &[package("qemu-system-x86", "boots the kernels of other releases")];
 

@@ -1,10 +1,6 @@
 //! `build`: the data plane, and the agent that carries it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 
@@ -51,12 +47,17 @@ pub(crate) fn ensure(options: &Options) -> Result<Built> {
 
 /// The data plane, as the file that the agent's build script looks for.
 fn data_plane(locked: bool) -> Result<PathBuf> {
+    step::say("building the data plane");
+    bpf("ebpf", "banchi", locked)
+}
+
+/// A crate for the BPF target: the program `name` of a directory of the checkout.
+pub(crate) fn bpf(directory: &str, name: &str, locked: bool) -> Result<PathBuf> {
     let (compiler, _) = toolchain::survey();
     let compiler = compiler.context("no compiler for the data plane; run `cargo xtask setup`")?;
     let linker = linker::find()?.context("no bpf-linker; run `cargo xtask setup`")?;
-    step::say("building the data plane");
     let mut cargo = step::foreign_cargo(&compiler.cargo);
-    cargo.current_dir(paths::root().join("ebpf"));
+    cargo.current_dir(paths::root().join(directory));
     cargo.env("RUSTC", &compiler.rustc).env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker);
     cargo.args(["build", "--release", "--target-dir"]).arg(paths::bpf_target());
@@ -64,13 +65,14 @@ fn data_plane(locked: bool) -> Result<PathBuf> {
         cargo.arg("--locked");
     }
     step::show(&mut cargo)?;
-    publish(&paths::bpf_target().join("bpfel-unknown-none/release/banchi"))
+    publish(name)
 }
 
 /// Copies the object only if its bytes differ: the agent is rebuilt when this file is younger.
-fn publish(built: &Path) -> Result<PathBuf> {
-    let object = paths::bpf_target().join("banchi.o");
-    let bytes = fs::read(built).with_context(|| format!("read {}", built.display()))?;
+fn publish(name: &str) -> Result<PathBuf> {
+    let built = paths::bpf_target().join("bpfel-unknown-none/release").join(name);
+    let object = paths::bpf_target().join(format!("{name}.o"));
+    let bytes = fs::read(&built).with_context(|| format!("read {}", built.display()))?;
     if fs::read(&object).ok().as_ref() != Some(&bytes) {
         fs::write(&object, &bytes).with_context(|| format!("write {}", object.display()))?;
     }

@@ -2,6 +2,7 @@
 
 mod apt;
 mod artifacts;
+mod bench;
 mod build;
 mod demo;
 mod doctor;
@@ -33,6 +34,7 @@ enum Command {
     Demo(demo::Options),
     Doctor(doctor::Options),
     Vm(vm::Options),
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Vm(options) => vm::run(&options),
+        Command::Bench(options) => bench::run(&options),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
