@@ -3,7 +3,6 @@
 mod answer;
 mod grants;
 mod handle;
-mod lines;
 mod links;
 mod sink;
 mod status;
@@ -22,12 +21,13 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::audit::Audit;
+use crate::config::Config;
 use crate::control::{Access, Desk, History, Question, Server, bind};
 use crate::datapath::{DatapathError, Options, XdpMode};
 use crate::events::{Clock, Names, Reader, monotonic, time_of_day};
 use crate::grants::Seen;
 use crate::plane::{Plane, Source, Start, deciding_policy, store_of};
-pub use lines::LineFile;
+use crate::outputs::{LineFile, Outputs};
 use sink::Sink;
 
 /// Name of what belongs to no conduit.
@@ -52,6 +52,8 @@ pub struct Settings {
     pub grace: Option<Duration>,
     /// Options of the data plane.
     pub options: Options,
+    /// Where events and metrics go besides the control socket.
+    pub config: Config,
 }
 
 /// A running agent: its data plane goes on without it.
@@ -65,6 +67,7 @@ pub struct Agent {
     since: String,
     events: Option<LineFile>,
     events_unwritten: Arc<AtomicU64>,
+    outputs: Outputs,
     audit: Audit,
 }
 
@@ -77,6 +80,8 @@ impl Agent {
         // First of all: two agents for one data plane must not be.
         let server = bind(&settings.socket, settings.access.is_shared())?;
         let audit = Audit::start(&settings.audit).map_err(|e| DatapathError::other("start a thread", e))?;
+        let outputs =
+            Outputs::start(&settings.config).map_err(|e| DatapathError::other("start a thread", e))?;
         let store = store_of(&settings.pins, &settings.socket);
         let before = deciding_policy(&store);
         let (mode, options) = (settings.xdp_mode, settings.options.clone());
@@ -103,6 +108,7 @@ impl Agent {
             since: time_of_day(),
             events: None,
             events_unwritten: Arc::default(),
+            outputs,
             audit,
         };
         agent.name();
@@ -191,7 +197,9 @@ impl Agent {
                 // Not with the next tick: until it is attached, everything from a new interface passes.
                 () = links::changed(&watch) => self.follow(),
                 read = reader.next(|event| {
-                    if let Some(report) = sink.report(event, names_of(&self.names, event), &clock) {
+                    let report = sink.report(event, names_of(&self.names, event), &clock);
+                    if let Some(report) = report {
+                        self.outputs.publish(&report);
                         self.seen.note(&report);
                     }
                 }) => {
@@ -201,8 +209,10 @@ impl Agent {
             }
         }
         sink.end();
+        let record = self.record_own("stop", None, self.policy_hash());
+        self.outputs.end();
         log::info!("stopping: the data plane goes on; `banchi detach` takes it off");
-        self.record_own("stop", None, self.policy_hash()).wait().await;
+        record.wait().await;
         Ok(())
     }
 
@@ -223,7 +233,9 @@ impl Agent {
         let Some(names) = self.names.get(&id) else { return };
         match self.plane.active.datapath.take_repeats(now, quiet) {
             Ok(events) => events.iter().for_each(|event| {
-                sink.report(event, names, clock);
+                if let Some(report) = sink.report(event, names, clock) {
+                    self.outputs.publish(&report);
+                }
             }),
             Err(error) => log::warn!("{error}"),
         }

@@ -21,6 +21,7 @@ impl Agent {
             since: Some(self.since.clone()),
             events_unwritten: self.events_unwritten.load(Ordering::Relaxed),
             audit_unwritten: self.audit.unwritten(),
+            outputs: self.outputs.status(),
             ..of_plane(&self.plane)?
         })
     }
@@ -123,6 +124,7 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
         fell_back_at: None,
         events_unwritten: 0,
         audit_unwritten: 0,
+        outputs: Vec::new(),
         generation: plane.active.record.id,
         previous: plane.previous.as_ref().map(|previous| PreviousStatus {
             generation: previous.record.id,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::datapath::Runs;
 use crate::doctor::Finding;
 use crate::grants::{Grant, SeenFlow};
+use crate::outputs::OutputStatus;
 
 /// A running policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +70,8 @@ pub struct Status {
     pub events_unwritten: u64,
     /// Entries that could not be written to the audit log, since the start.
     pub audit_unwritten: u64,
+    /// Where events go by the configuration; empty without an agent.
+    pub outputs: Vec<OutputStatus>,
 }
 
 /// An interface of the policy.
