@@ -16,6 +16,8 @@ pub mod grants;
 pub mod image;
 pub mod island;
 pub mod learn;
+pub mod logging;
+pub mod metrics;
 pub mod outputs;
 pub mod plane;
 pub mod policy;

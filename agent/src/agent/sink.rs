@@ -21,7 +21,7 @@ impl Sink {
 
     pub(super) fn report(&mut self, event: &Event, names: &Names, clock: &Clock) -> Option<Arc<Report>> {
         let Some(report) = Report::of(event, names, clock) else {
-            log::warn!("an event makes no sense: reason {}, verdict {}", event.reason, event.verdict);
+            tracing::warn!("an event makes no sense: reason {}, verdict {}", event.reason, event.verdict);
             return None;
         };
         let line = report.json().ok()?;

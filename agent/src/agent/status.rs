@@ -75,13 +75,14 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
     let mut conduits: Vec<ConduitStatus> = names
         .zip(states)
         .map(|(name, state)| {
-            let allowed = tally.allowed(&name);
+            let (allowed, allowed_bytes) = tally.allowed(&name);
             let reasons = tally.reasons_of(&name);
             let name = name.unwrap_or_else(|| ELSEWHERE.to_owned());
             let of_rules = rules.iter().filter(|rule| rule.conduit == name);
             let by_rules: u64 = of_rules.map(|rule| rule.forward_packets + rule.return_packets).sum();
             ConduitStatus {
                 allowed,
+                allowed_bytes,
                 by_former_rules: allowed.saturating_sub(by_rules),
                 reasons: reasons
                     .into_iter()

@@ -11,6 +11,7 @@ use crate::config::{self, Config};
 use crate::control::Access;
 use crate::datapath::{Datapath, DatapathError, Options, XdpMode, preflight};
 use crate::image::compile;
+use crate::logging::{self, LogFormat};
 use crate::outputs::LineFile;
 use crate::plane::{Source, guard, hash, store_of};
 use crate::policy::model::Policy;
@@ -28,6 +29,12 @@ pub(super) struct Args {
     /// Configuration of outputs and metrics
     #[arg(long, env = "BANCHI_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// How the agent's log is written
+    #[arg(long, value_enum, default_value = "auto", env = "BANCHI_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// A policy file that SIGHUP applies falls back after this time unless it is confirmed
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    reload_confirm: Option<Duration>,
     /// Also append every event to this file, one JSON object a line. It may be renamed at any time
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -87,16 +94,7 @@ fn grace(text: &str) -> Result<Duration, String> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(if args.debug_packets {
-        // Not what libraries have to say.
-        "info,banchi=debug"
-    } else {
-        "info"
-    }))
-    .format(|out, record| {
-        writeln!(out, "banchi: {}: {}", record.level().as_str().to_lowercase(), record.args())
-    })
-    .init();
+    logging::start(args.log_format, args.debug_packets);
     let (policy, text) = match load(&args.policy, args.allow_empty || is_running(args)) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -143,6 +141,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         grace: args.grace,
         options,
         config,
+        reload_confirm: args.reload_confirm,
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -145,6 +145,8 @@ pub struct ConduitStatus {
     pub kept: bool,
     /// Packets that rules allowed.
     pub allowed: u64,
+    /// Bytes of them.
+    pub allowed_bytes: u64,
     /// Those of them that were allowed by rules that the policy no longer has.
     pub by_former_rules: u64,
     /// Packets that no rule allowed, or that always pass, by reason.

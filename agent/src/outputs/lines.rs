@@ -84,7 +84,7 @@ impl LineFile {
             return;
         }
         self.unwritten.fetch_add(batch.lines, Ordering::Relaxed);
-        log::error!("the disk of the events does not answer: {} lines are lost", batch.lines);
+        tracing::error!("the disk of the events does not answer: {} lines are lost", batch.lines);
     }
 
     /// Lines that are in no file.
@@ -103,7 +103,7 @@ impl LineFile {
         drop(self.sender);
         let left = until.saturating_duration_since(Instant::now());
         if self.batch.lines > 0 || self.ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-            log::error!("the disk of the events does not answer: the last lines are lost");
+            tracing::error!("the disk of the events does not answer: the last lines are lost");
         }
     }
 }
@@ -197,11 +197,11 @@ impl Disk {
             Ok(()) if self.trouble.is_some() => {
                 self.trouble = None;
                 let lost = self.unwritten.load(Ordering::Relaxed);
-                log::warn!("events are written to {path} again; {lost} were not, since the start");
+                tracing::warn!("events are written to {path} again; {lost} were not, since the start");
             }
             Err(error) if self.trouble.is_none() => {
                 self.trouble = Some(error.to_string());
-                log::error!("cannot write events to {path}: {error}; they are counted until it can be");
+                tracing::error!("cannot write events to {path}: {error}; they are counted until it can be");
             }
             Ok(()) | Err(_) => {}
         }
