@@ -9,8 +9,10 @@ mod end_to_end;
 mod failing;
 mod golden;
 mod load;
+mod metrics;
 mod reports;
 mod servers;
+mod service;
 
 use std::time::{Duration, Instant};
 
