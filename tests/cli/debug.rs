@@ -26,7 +26,9 @@ fn packets_are_logged_where_asked_for_and_cost_nothing_where_not() -> Result<()>
         ensure!(line.starts_with("banchi: trace: "), "{line}");
     }
     let lines = agent.process().stderr();
-    let other = lines.iter().find(|line| (line.contains("debug") || line.contains("trace")) && !line.contains("ports"));
+    let other = lines
+        .iter()
+        .find(|line| (line.contains("debug") || line.contains("trace")) && !line.contains("ports"));
     ensure!(other.is_none(), "besides packets: {other:?}");
     agent.stop()?;
 

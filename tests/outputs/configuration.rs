@@ -28,7 +28,12 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("eve: { kind: evee, path: /a }", "invalid-value", "evee", "did you mean `eve`?"),
     ("eve: { kind: eve, path: eve.json }", "invalid-value", "eve.json", "absolute"),
     ("eve: { kind: eve, path: /a, keep: 3 }", "key-not-applicable", "3", "rotate_at"),
-    ("eve: { kind: eve, path: /a, to: \"udp://a\" }", "key-not-applicable", "\"udp://a\"", "`syslog`, `mqtt`"),
+    (
+        "eve: { kind: eve, path: /a, to: \"udp://a\" }",
+        "key-not-applicable",
+        "\"udp://a\"",
+        "`syslog`, `mqtt`",
+    ),
     ("eve: { kind: eve, path: /a, rotate_at: 64MB }", "invalid-value", "64MB", "64MiB"),
     ("eve: { kind: eve, path: /a, queue: 3 }", "invalid-value", "3", "64 to 65535"),
     ("s: { kind: syslog, to: \"mqtt://a\" }", "invalid-value", "\"mqtt://a\"", "udp://"),

@@ -93,16 +93,28 @@ fn of_packets(file: &std::path::Path) -> Result<BTreeSet<Meaning>> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f", "-r"]).arg(file);
     for field in [
-        "frame.time_epoch", "ip.src", "ipv6.src", "udp.srcport", "tcp.srcport", "ip.dst", "ipv6.dst",
-        "udp.dstport", "tcp.dstport", "frame.comment",
+        "frame.time_epoch",
+        "ip.src",
+        "ipv6.src",
+        "udp.srcport",
+        "tcp.srcport",
+        "ip.dst",
+        "ipv6.dst",
+        "udp.dstport",
+        "tcp.dstport",
+        "icmp.type",
+        "icmpv6.type",
+        "frame.comment",
     ] {
         command.args(["-e", field]);
     }
     let output = Process::spawn(command)?.finish(PATIENCE)?;
     ensure!(output.status.success(), "tshark: {output}");
     let one = |line: &str| -> Result<Meaning> {
-        let cells: Vec<&str> = line.splitn(10, '|').collect();
-        let [time, src4, src6, udp, tcp, dst4, dst6, to_udp, to_tcp, comment] = cells.as_slice() else {
+        let cells: Vec<&str> = line.splitn(12, '|').collect();
+        let [time, src4, src6, udp, tcp, dst4, dst6, to_udp, to_tcp, icmp, icmpv6, comment] =
+            cells.as_slice()
+        else {
             anyhow::bail!("not a row: {line}");
         };
         let (seconds, fraction) = time.split_once('.').context("a time")?;
@@ -111,7 +123,10 @@ fn of_packets(file: &std::path::Path) -> Result<BTreeSet<Meaning>> {
             let rest = comment.split_once(&format!("{key}=")).map(|(_, rest)| rest);
             rest.and_then(|rest| rest.split([' ', ':']).next()).unwrap_or("").to_owned()
         };
-        let transport = match (udp.is_empty(), tcp.is_empty()) {
+        // An ICMP error has the ports of the packet that it quotes, and none of its own.
+        let is_flow = icmp.is_empty() && icmpv6.is_empty();
+        let port = |words: [&str; 2]| if is_flow { words.concat() } else { String::new() };
+        let transport = match (udp.is_empty() || !is_flow, tcp.is_empty() || !is_flow) {
             (false, _) => "udp",
             (_, false) => "tcp",
             _ => "",
@@ -119,9 +134,9 @@ fn of_packets(file: &std::path::Path) -> Result<BTreeSet<Meaning>> {
         Ok([
             at.time(fraction.parse()?),
             [*src4, *src6].concat(),
-            [*udp, *tcp].concat(),
+            port([*udp, *tcp]),
             [*dst4, *dst6].concat(),
-            [*to_udp, *to_tcp].concat(),
+            port([*to_udp, *to_tcp]),
             transport.to_owned(),
             word("reason"),
             word("verdict"),
@@ -142,7 +157,8 @@ fn every_output_says_the_same_of_every_packet() -> Result<()> {
     let broker = mosquitto(&lab, &certificates)?;
     let subscriber = subscriber(&lab, "plant/banchi")?;
     let at = |name: &str| lab.directory().join(name).display().to_string();
-    let (ca, cert, key) = (certificates.file("ca.pem"), certificates.file("client.pem"), certificates.file("client.key"));
+    let (ca, cert, key) =
+        (certificates.file("ca.pem"), certificates.file("client.pem"), certificates.file("client.key"));
     let config = format!(
         "version: 1
 outputs:
@@ -161,8 +177,16 @@ outputs:
     );
     let file = lab.directory().join("agent.yaml");
     fs::write(&file, config)?;
-    let arguments =
-        ["--config", file.to_str().unwrap(), "--events", &at("events.jsonl"), "--suppress", "0", "--rate", "0"];
+    let arguments = [
+        "--config",
+        file.to_str().unwrap(),
+        "--events",
+        &at("events.jsonl"),
+        "--suppress",
+        "0",
+        "--rate",
+        "0",
+    ];
     let agent = Agent::start_with(&lab, POLICY, &arguments)?;
     let output = |status: &Value, name: &str, key: &str| -> Value {
         let all = status["outputs"].as_array().into_iter().flatten();
@@ -184,7 +208,10 @@ outputs:
             let packets = [
                 (&from, Packet::udp((scada.ipv4(), port), (plc.ipv4(), 6011))),
                 (&from, Packet::tcp((scada.ipv4(), port), (plc.ipv4(), 9_999), 2)),
-                (&stranger, Packet::udp((laptop.ipv6(), port), (plc.ipv6(), 502)).payload([round as u8; 150])),
+                (
+                    &stranger,
+                    Packet::udp((laptop.ipv6(), port), (plc.ipv6(), 502)).payload([round as u8; 150]),
+                ),
                 (&stranger, Packet::ethernet(0x9999, &[round as u8; 50])),
             ];
             for (socket, packet) in packets {
@@ -212,7 +239,12 @@ outputs:
     let said = agent.ask(&["status"])?;
     ensure!(said.contains("stranger  syslog  DOWN"), "{said}");
     let want = all()?;
-    ensure!(want.len() == events(&status) as usize, "events have one time: {} {}", want.len(), events(&status));
+    ensure!(
+        want.len() == events(&status) as usize,
+        "events have one time: {} {}",
+        want.len(),
+        events(&status)
+    );
     let verdicts: BTreeSet<&str> = want.iter().map(|one| one[7].as_str()).collect();
     ensure!(verdicts == BTreeSet::from(["drop", "would-drop"]), "{verdicts:?}");
 
@@ -220,9 +252,8 @@ outputs:
         Ok(read(plain_out.to_str().unwrap()).lines().count() >= want.len()
             && read(secure_out.to_str().unwrap()).lines().count() >= want.len())
     })?;
-    let bus = || -> Vec<String> {
-        subscriber.stdout().into_iter().filter(|line| line.starts_with('{')).collect()
-    };
+    let bus =
+        || -> Vec<String> { subscriber.stdout().into_iter().filter(|line| line.starts_with('{')).collect() };
     until("the subscriber has all", || Ok(bus().len() >= want.len()))?;
     agent.stop()?;
     let found = [

@@ -175,11 +175,11 @@ fn what_waits_on_the_disk_is_sent_by_the_next_agent_in_order() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_goes_and_comes_back_misses_nothing_that_was_sent_while_it_was_known_to_be_away() -> Result<()> {
+fn a_server_that_goes_and_comes_back_misses_nothing_that_was_sent_while_it_was_known_to_be_away() -> Result<()>
+{
     let server = Counting::start(anywhere(), true)?;
     let to = server.address;
-    let outputs =
-        start(&format!("version: 1\noutputs:\n  siem: {{ kind: syslog, to: \"tcp://{to}\" }}\n"))?;
+    let outputs = start(&format!("version: 1\noutputs:\n  siem: {{ kind: syslog, to: \"tcp://{to}\" }}\n"))?;
     let events = numbered(0..300);
     let publish = |part: usize| {
         let events = events.iter().skip(part * 100).take(100);

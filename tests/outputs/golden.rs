@@ -76,7 +76,9 @@ fn run(config: &str, events: &[Arc<Report>]) -> Result<Vec<banchi::outputs::Outp
 fn fields(file: &Path, fields: &[&str]) -> Result<Vec<Vec<String>>> {
     let mut command = Command::new("tshark");
     // tshark gives up privileges to read what only root may.
-    command.args(["-n", "--enable-protocol", "communityid", "-T", "fields", "-E", "separator=\t", "-r"]).arg(file);
+    command
+        .args(["-n", "--enable-protocol", "communityid", "-T", "fields", "-E", "separator=\t", "-r"])
+        .arg(file);
     for field in fields {
         command.args(["-e", field]);
     }
@@ -95,8 +97,7 @@ fn packets_open_in_tshark_with_verdict_reason_and_the_same_community_id() -> Res
     );
     let samples = reports::samples();
     let status = run(&yaml, &samples)?;
-    let packets: Vec<&Arc<Report>> =
-        samples.iter().filter(|report| report.kind == Kind::Deviation).collect();
+    let packets: Vec<&Arc<Report>> = samples.iter().filter(|report| report.kind == Kind::Deviation).collect();
     ensure!((status[0].sent, status[0].lost, status[0].offered) == (5, 0, 5), "{status:?}");
     let names = [
         "frame.time_epoch",
@@ -159,7 +160,7 @@ fn files_of_lines_are_renamed_at_their_size_and_lose_nothing() -> Result<()> {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&path)?;
         ensure!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{name}");
-        if name.starts_with("eve") {
+        if name.starts_with("eve.json") {
             ensure!(text.len() <= 512 << 10, "{name} has {} bytes", text.len());
             eve += text.lines().count();
             renamed += usize::from(name != "eve.json");

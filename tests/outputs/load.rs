@@ -58,8 +58,7 @@ outputs:
     let loaded = config::load("agent.yaml", &yaml);
     let outputs = Outputs::start(&loaded.config.context("the configuration")?)?;
     // Counts of repeats have no packet, and would not be in every output.
-    let samples: Vec<_> =
-        reports::samples().into_iter().filter(|report| !report.frame.is_empty()).collect();
+    let samples: Vec<_> = reports::samples().into_iter().filter(|report| !report.frame.is_empty()).collect();
     let before = resident_kb()?;
     let (began, mut most) = (Instant::now(), before);
     for (number, event) in (0..events).zip(samples.iter().cycle()) {

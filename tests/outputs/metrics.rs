@@ -24,7 +24,8 @@ fn packaging(name: &str) -> PathBuf {
 fn promtool(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("promtool");
     command.args(arguments).current_dir(packaging("prometheus"));
-    let output = Process::spawn(command).context("promtool is not there: cargo xtask setup")?.finish(PATIENCE)?;
+    let output =
+        Process::spawn(command).context("promtool is not there: cargo xtask setup")?.finish(PATIENCE)?;
     ensure!(output.status.success(), "promtool {arguments:?}: {output}");
     Ok(())
 }
@@ -56,7 +57,10 @@ fn request(path: &str, headers: &str) -> String {
 /// Samples by name and labels.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.filter_map(|line| line.rsplit_once(' ')).map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -77,7 +81,10 @@ fn metrics_are_those_of_status_and_promtool_takes_them() -> Result<()> {
     let packets = |status: &Value| -> u64 {
         let conduits = status["conduits"].as_array().into_iter().flatten();
         let reasons = conduits.flat_map(|one| one["reasons"].as_array().into_iter().flatten());
-        reasons.filter(|row| row["reason"] == "source-port-deviation").filter_map(|row| row["packets"].as_u64()).sum()
+        reasons
+            .filter(|row| row["reason"] == "source-port-deviation")
+            .filter_map(|row| row["packets"].as_u64())
+            .sum()
     };
     until("all packets are counted", || Ok(packets(&agent.status()?) == 100))?;
     let conduit = r#"conduit="control-line-a""#;
@@ -102,7 +109,10 @@ fn metrics_are_those_of_status_and_promtool_takes_them() -> Result<()> {
 
     let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n";
     let (head, open) = get(&lab, &request("/metrics", accept))?;
-    ensure!(head.to_lowercase().contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    ensure!(
+        head.to_lowercase().contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{head}"
+    );
     ensure!(open.ends_with("# EOF\n") && open.contains("# TYPE banchi_packets counter\n"), "{open}");
     ensure!(samples(&open).keys().eq(samples(&classic).keys()), "one text lacks something");
 

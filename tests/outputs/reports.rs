@@ -85,7 +85,8 @@ pub(crate) fn samples() -> Vec<Arc<Report>> {
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     let (scada, plc) = (address("10.10.1.5"), address("10.20.0.11"));
     let (six, other) = (address("fd00:10::5"), address("fd00:20::11"));
-    let modbus = Packet::tcp((scada, 40_000), (plc, 502), 0x018).payload([0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1]);
+    let modbus =
+        Packet::tcp((scada, 40_000), (plc, 502), 0x018).payload([0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1]);
     let mut reversed = event(1, &modbus, Reason::ReversedDirection, Verdict::Drop);
     (reversed.rule, reversed.orientation, reversed.class) = (1, 2, 1);
     reversed.interface = 2;

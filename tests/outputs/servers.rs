@@ -209,9 +209,9 @@ pub(crate) fn mosquitto(lab: &Lab, certificates: &Certificates) -> Result<Proces
 
 /// Whoever listens to a topic of it.
 pub(crate) fn subscriber(lab: &Lab, topic: &str) -> Result<Process> {
-    let mut command = Command::new("mosquitto_sub");
-    // A line of its own shows that it listens.
-    command.args(["-h", "127.0.0.1", "-q", "1", "-t", topic, "-t", "ready", "-d"]);
+    let mut command = Command::new("stdbuf");
+    // What it does is among its lines: that it listens is one of them.
+    command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-q", "1", "-t", topic, "-d"]);
     let process = lab.gateway().spawn(command)?;
     process.wait_stdout(|line| line.contains("Subscribed"), PATIENCE)?;
     Ok(process)

@@ -85,7 +85,10 @@ fn the_manager_hears_how_it_goes_and_sighup_applies_a_policy_that_was_changed() 
     running.signal(Signal::HUP)?;
     ensure!(hear(&manager, "RELOADING=1")?.contains("MONOTONIC_USEC="));
     let ready = hear(&manager, "READY=1")?;
-    ensure!(ready.contains(&format!("of {}", policy.display())) && !ready.contains("generation 2 "), "{ready}");
+    ensure!(
+        ready.contains(&format!("of {}", policy.display())) && !ready.contains("generation 2 "),
+        "{ready}"
+    );
     ensure!(!status()?["confirm_until"].is_null(), "{:#}", status()?);
     verb(&lab, &["confirm"])?;
     let audit = verb(&lab, &["audit", "--json"])?;
@@ -121,7 +124,10 @@ fn the_log_is_json_where_asked_for_and_has_priorities_for_the_journal() -> Resul
     };
     let lines = end(lab.gateway().spawn(run(&lab, &policy, &["--log-format", "json"])?)?)?;
     let line: Value = serde_json::from_str(lines.first().context("a line")?)?;
-    ensure!(line["level"] == "WARN" && line["message"].is_string() && line["timestamp"].is_string(), "{line}");
+    ensure!(
+        line["level"] == "WARN" && line["message"].is_string() && line["timestamp"].is_string(),
+        "{line}"
+    );
 
     let lines = end(lab.gateway().spawn(run(&lab, &policy, &[])?)?)?;
     ensure!(lines[0].starts_with("banchi: warn: mode of "), "{lines:?}");

@@ -10,7 +10,10 @@ impl Agent {
         let new = self.plane.grant(wishes, by)?;
         for Grant { id, wish, until, .. } in &new {
             let (client, server, service) = (&wish.client, &wish.server, &wish.service);
-            tracing::warn!("grant {id}: {client} may ask {server} for {service} until {until}: {}", wish.reason);
+            tracing::warn!(
+                "grant {id}: {client} may ask {server} for {service} until {until}: {}",
+                wish.reason
+            );
         }
         self.name();
         self.seen.keep(&self.plane.active.record.grants);

@@ -40,7 +40,9 @@ impl Agent {
     pub(super) fn greet(&mut self) {
         self.follow();
         match self.plane.enforced_findings() {
-            Ok(findings) => findings.iter().for_each(|finding| tracing::warn!("UNSAFE, and enforced: {finding}")),
+            Ok(findings) => {
+                findings.iter().for_each(|finding| tracing::warn!("UNSAFE, and enforced: {finding}"))
+            }
             Err(error) => tracing::warn!("{error}"),
         }
     }

@@ -176,7 +176,9 @@ impl Agent {
         let mut tick = tokio::time::interval(Duration::from_millis(if log.is_some() { 50 } else { 1_000 }));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut scrapes = match self.settings.config.metrics {
-            Some(listen) => Some(metrics::serve(listen).map_err(|e| DatapathError::other("start a thread", e))?),
+            Some(listen) => {
+                Some(metrics::serve(listen).map_err(|e| DatapathError::other("start a thread", e))?)
+            }
             None => None,
         };
         let (access, audit) = (self.settings.access.clone(), self.audit.clone());

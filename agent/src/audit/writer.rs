@@ -85,7 +85,9 @@ impl Audit {
         }
         minute.recorded += 1;
         if minute.recorded == REFUSALS + 1 {
-            tracing::warn!("audit: more than {REFUSALS} refusals in a minute; the others of it are not recorded");
+            tracing::warn!(
+                "audit: more than {REFUSALS} refusals in a minute; the others of it are not recorded"
+            );
         }
         (minute.recorded <= REFUSALS).then(|| self.record(entry))
     }

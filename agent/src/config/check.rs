@@ -80,7 +80,8 @@ impl Reader<'_> {
                 Destination::Pcapng { path, rotation: rotation? }
             }
             Kind::Syslog => Destination::Syslog {
-                to: self.target(&[Scheme::Udp, Scheme::Tcp, Scheme::Tls], "`udp://`, `tcp://` or `tls://`")?,
+                to: self
+                    .target(&[Scheme::Udp, Scheme::Tcp, Scheme::Tls], "`udp://`, `tcp://` or `tls://`")?,
                 facility: self.written.facility.as_ref().map_or(Facility(16), |facility| facility.value),
                 tls: self.tls()?,
                 spool: self.spool(),
@@ -220,7 +221,12 @@ impl Reader<'_> {
             let keys = [("ca", &written.ca), ("cert", &written.cert), ("key", &written.key)];
             for (key, given) in keys {
                 if let Some(given) = given {
-                    self.stranger(key, given.span, "the target is without TLS", "write `tls://` or `mqtts://`");
+                    self.stranger(
+                        key,
+                        given.span,
+                        "the target is without TLS",
+                        "write `tls://` or `mqtts://`",
+                    );
                 }
             }
             if let Some(name) = &written.server_name {
@@ -257,7 +263,11 @@ impl Reader<'_> {
         let path = self.written.spool.as_ref()?.value.0.clone();
         let size = match &self.written.spool_size {
             Some(size) if size.value.0 < SMALLEST_SPOOL => {
-                self.invalid(size.span, "a spool of this size is of no use".to_owned(), "write `1MiB` or more");
+                self.invalid(
+                    size.span,
+                    "a spool of this size is of no use".to_owned(),
+                    "write `1MiB` or more",
+                );
                 return None;
             }
             Some(size) => size.value.0,

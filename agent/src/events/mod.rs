@@ -59,7 +59,7 @@ pub struct Report {
     pub rule: Option<String>,
     /// Line of that rule in the policy, or null.
     pub rule_line: Option<usize>,
-    /// The protocol that the service of that rule names, or null.
+    /// The protocol that the service of that rule names, or null where ports and transport are not those of the rule.
     pub protocol: Option<&'static str>,
     /// Packets of this flow and reason that were counted, but not reported, since the last event about them.
     pub repeats: u64,
@@ -85,6 +85,11 @@ pub enum Kind {
     Deviation,
     /// Packets like one that was reported before were counted.
     Repeats,
+}
+
+/// Whether transport and server port are those of the rule that fits best, so that its protocol may be spoken.
+fn speaks_as_ruled(event: &Event, reason: Reason) -> bool {
+    event.orientation != Orientation::None as u8 || reason == Reason::SourcePortDeviation
 }
 
 fn reason_name<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
@@ -145,7 +150,7 @@ impl Report {
             rule: rule.map(|rule| rule.name.clone()),
             // A grant stands in no file.
             rule_line: rule.map(|rule| rule.line).filter(|line| *line != 0),
-            protocol: rule.and_then(|rule| rule.protocol),
+            protocol: rule.filter(|_| speaks_as_ruled(event, reason)).and_then(|rule| rule.protocol),
             repeats: event.repeats,
             length: event.length,
             data: event.bytes().iter().map(|byte| format!("{byte:02x}")).collect(),

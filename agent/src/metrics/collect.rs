@@ -131,8 +131,12 @@ impl Collected {
             rows.collect(),
         );
         let outcomes = status.reports.iter().flat_map(|row| {
-            let counts =
-                [("sent", row.sent), ("suppressed", row.suppressed), ("limited", row.limited), ("lost", row.lost)];
+            let counts = [
+                ("sent", row.sent),
+                ("suppressed", row.suppressed),
+                ("limited", row.limited),
+                ("lost", row.lost),
+            ];
             counts.map(|(outcome, count)| {
                 (vec![label("reason", &row.reason), label("outcome", outcome)], count as f64)
             })
@@ -144,7 +148,8 @@ impl Collected {
     }
 
     fn outputs(&mut self, status: &Status) {
-        let labels = |one: &crate::outputs::OutputStatus| vec![label("output", &one.name), label("kind", &one.kind)];
+        let labels =
+            |one: &crate::outputs::OutputStatus| vec![label("output", &one.name), label("kind", &one.kind)];
         let events = status.outputs.iter().flat_map(|one| {
             let counts = [
                 ("sent", one.sent),
@@ -176,7 +181,11 @@ impl Collected {
 
     fn agent(&mut self, status: &Status) {
         let one = |value: f64| vec![(Vec::new(), value)];
-        self.gauge("build_info", "Version of the agent", vec![(vec![label("version", &status.version)], 1.0)]);
+        self.gauge(
+            "build_info",
+            "Version of the agent",
+            vec![(vec![label("version", &status.version)], 1.0)],
+        );
         self.gauge("generation", "Number of the generation that decides", one(f64::from(status.generation)));
         let hash = vec![label("policy_hash", status.policy_hash.get(..12).unwrap_or_default())];
         self.gauge("policy_info", "The policy that decides", vec![(hash, 1.0)]);
@@ -205,13 +214,13 @@ impl Collected {
 
     fn data_plane(&mut self, status: &Status) {
         let one = |value: f64| vec![(Vec::new(), value)];
-        self.gauge("bypass", "Whether everything passes, whatever the policy says", one(truth(status.bypass)));
-        self.counter("bypassed_packets", "Packets that passed for that reason", one(status.bypassed as f64));
         self.gauge(
-            "island",
-            "Whether nothing passes but what was kept",
-            one(truth(status.island)),
+            "bypass",
+            "Whether everything passes, whatever the policy says",
+            one(truth(status.bypass)),
         );
+        self.counter("bypassed_packets", "Packets that passed for that reason", one(status.bypassed as f64));
+        self.gauge("island", "Whether nothing passes but what was kept", one(truth(status.island)));
         self.gauge(
             "enforced_unsafe",
             "Findings that make enforcing unsafe where it is enforced",
@@ -222,7 +231,11 @@ impl Collected {
             links.map(|link| (vec![label("interface", &link.interface)], truth(value(link)))).collect()
         };
         let attached = each(&|link| link.as_asked);
-        self.gauge("interface_attached", "Whether the program runs there, in the mode that was asked for", attached);
+        self.gauge(
+            "interface_attached",
+            "Whether the program runs there, in the mode that was asked for",
+            attached,
+        );
         let up = each(&|link| link.is_up);
         self.gauge("interface_up", "Whether the interface is up and has a carrier", up);
         self.gauge("kernel_memory_bytes", "Kernel memory of the tables", one(status.kernel_bytes as f64));

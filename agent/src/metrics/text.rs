@@ -11,7 +11,8 @@ pub fn classic(openmetrics: &str) -> String {
     let counters: BTreeSet<String> = openmetrics.lines().filter_map(typed).collect();
     let mut text = String::with_capacity(openmetrics.len() + openmetrics.len() / 8);
     for line in openmetrics.lines() {
-        let comment = ["# HELP ", "# TYPE "].into_iter().find_map(|head| Some((head, line.strip_prefix(head)?)));
+        let comment =
+            ["# HELP ", "# TYPE "].into_iter().find_map(|head| Some((head, line.strip_prefix(head)?)));
         match comment {
             Some((head, rest)) => {
                 let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));

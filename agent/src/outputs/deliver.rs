@@ -48,7 +48,9 @@ pub(super) async fn deliver(
         room: Notify::new(),
         closed: RefCell::new(false),
     };
-    let both = async { tokio::join!(take_in(&mut events, &encode, &shared), send_out(name, &route, &shared, counts)) };
+    let both = async {
+        tokio::join!(take_in(&mut events, &encode, &shared), send_out(name, &route, &shared, counts))
+    };
     tokio::select! {
         _ = both => {}
         () = time_is_up(stop) => {}
@@ -106,6 +108,10 @@ async fn send_out(name: &str, route: &Route, shared: &Shared, counts: &Counts) {
             Err(failure) => failure,
         };
         note(counts, name, Err(failure));
+        // At the end nobody waits for a server that is away, where nothing is lost by it.
+        if *shared.closed.borrow() && shared.store.borrow().may_wait() {
+            return;
+        }
         sleep(with_jitter(wait)).await;
         wait = (wait * 2).min(BACKOFF.1);
     }

@@ -80,7 +80,9 @@ pub fn alert(report: &Report) -> Value {
         let mut own = serde_json::to_value(report).unwrap_or_default();
         if let Some(own) = own.as_object_mut() {
             // What stands above, or is of no use without a packet.
-            for key in ["time", "src", "dst", "src_port", "dst_port", "vlans", "interface", "data", "protocol"] {
+            for key in
+                ["time", "src", "dst", "src_port", "dst_port", "vlans", "interface", "data", "protocol"]
+            {
                 own.remove(key);
             }
             own.retain(|_, value| !value.is_null());
@@ -133,9 +135,7 @@ fn flow_id(report: &Report) -> u64 {
 }
 
 fn ether(report: &Report) -> Value {
-    let address = |bytes: &[u8]| {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-    };
+    let address = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
     match (report.frame.get(..6), report.frame.get(6..12)) {
         (Some(dest), Some(src)) => json!({ "src_mac": address(src), "dest_mac": address(dest) }),
         _ => Value::Null,
@@ -161,8 +161,7 @@ fn flow(report: &Report, timestamp: &str) -> Value {
         std::mem::swap(&mut from, &mut to);
     }
     if let Some(flow) = flow.as_object_mut() {
-        for (key, value) in
-            [("src_ip", from.0), ("src_port", from.1), ("dest_ip", to.0), ("dest_port", to.1)]
+        for (key, value) in [("src_ip", from.0), ("src_port", from.1), ("dest_ip", to.0), ("dest_port", to.1)]
         {
             if !value.is_null() {
                 flow.insert(key.to_owned(), value);

@@ -65,13 +65,15 @@ impl Route {
             let link = |socket| Link::Udp(Datagrams { socket, is_tried: false });
             return udp(&addresses).await.map(link).map_err(|e| format!("cannot send: {e}"));
         }
-        let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|e| format!("cannot connect: {e}"))?;
+        let stream =
+            TcpStream::connect(addresses.as_slice()).await.map_err(|e| format!("cannot connect: {e}"))?;
         let _ = stream.set_nodelay(true);
         if to.scheme != Scheme::Tls {
             return Ok(Link::Stream(Box::new(stream)));
         }
         let name = tls.server_name.as_deref().unwrap_or(&to.host).to_owned();
-        let name = ServerName::try_from(name.clone()).map_err(|_| format!("`{name}` is no name of a server"))?;
+        let name =
+            ServerName::try_from(name.clone()).map_err(|_| format!("`{name}` is no name of a server"))?;
         let connector = TlsConnector::from(client_config(tls)?);
         let mut stream = connector.connect(name, stream).await.map_err(|e| format!("TLS: {e}"))?;
         let mut byte = [0];
@@ -180,7 +182,8 @@ async fn hung_up(stream: &mut dyn Stream) -> Option<String> {
 
 async fn resolve(to: &Target) -> Result<Vec<SocketAddr>, String> {
     let found = lookup_host((to.host.as_str(), to.port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(|e| format!("cannot look up `{}`: {e}", to.host))?.collect();
+    let addresses: Vec<SocketAddr> =
+        found.map_err(|e| format!("cannot look up `{}`: {e}", to.host))?.collect();
     if addresses.is_empty() { Err(format!("`{}` has no address", to.host)) } else { Ok(addresses) }
 }
 

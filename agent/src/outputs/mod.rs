@@ -27,8 +27,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Destination, Output};
 use crate::events::{Kind, Report};
-use counts::Counts;
 pub use community::community_id;
+use counts::Counts;
 pub use counts::{OutputState, OutputStatus};
 pub use eve::alert;
 pub use lines::LineFile;

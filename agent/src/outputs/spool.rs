@@ -356,8 +356,9 @@ mod tests {
         fs::write(&file, [0xff; 40]).unwrap();
         let mut last = place.spool(64 << 10);
         assert_eq!(last.waiting(), 1);
-        let found: Vec<u32> =
-            (0..3).flat_map(|_| last.take(9, 1 << 20).map(|taken| numbers(&taken)).unwrap_or_default()).collect();
+        let found: Vec<u32> = (0..3)
+            .flat_map(|_| last.take(9, 1 << 20).map(|taken| numbers(&taken)).unwrap_or_default())
+            .collect();
         assert_eq!(found, [9]);
     }
 }

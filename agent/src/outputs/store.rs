@@ -51,6 +51,11 @@ impl Store {
         self.spool.is_none() && self.memory_is_full()
     }
 
+    /// Whether nothing is lost when nothing more is sent.
+    pub(super) fn may_wait(&self) -> bool {
+        self.spool.is_some() || self.memory.is_empty()
+    }
+
     fn memory_is_full(&self) -> bool {
         self.memory.len() >= MOST || self.bytes >= BYTES
     }
@@ -88,7 +93,8 @@ impl Store {
     pub(super) fn batch(&mut self, most: usize, bytes: usize) -> Vec<Message> {
         while self.memory.is_empty() {
             self.from_spool = false;
-            let Some(spool) = self.spool.as_mut().filter(|spool| spool.waiting() > 0 || spool.bytes() > 0) else {
+            let Some(spool) = self.spool.as_mut().filter(|spool| spool.waiting() > 0 || spool.bytes() > 0)
+            else {
                 break;
             };
             let taken = spool.take(MOST, BYTES);
@@ -102,7 +108,10 @@ impl Store {
                 }
                 Err((lost, error)) => {
                     self.counts.lost_in_spool(lost);
-                    tracing::error!("output `{}`: {lost} messages of the spool cannot be read: {error}", self.name);
+                    tracing::error!(
+                        "output `{}`: {lost} messages of the spool cannot be read: {error}",
+                        self.name
+                    );
                 }
             }
         }

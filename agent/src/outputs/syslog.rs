@@ -53,7 +53,10 @@ impl Syslog {
                 text.push_str(&format!(" {key}=\"{}\"", escape(&value)));
             }
         };
-        set("kind", Some(if report.kind == crate::events::Kind::Repeats { "repeats" } else { "deviation" }.into()));
+        set(
+            "kind",
+            Some(if report.kind == crate::events::Kind::Repeats { "repeats" } else { "deviation" }.into()),
+        );
         set("verdict", Some(meaning::verdict_word(report.verdict).to_owned()));
         set("mode", Some(meaning::mode_word(report.mode).to_owned()));
         set("conduit", report.conduit.clone());
