@@ -195,6 +195,7 @@ fn the_compiler_is_pure() {
         "rand",
         "Instant",
         "log::",
+        "tracing::",
     ];
     forbid(
         &files("agent/src/image", "rs"),

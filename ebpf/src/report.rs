@@ -3,7 +3,7 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::debug;
+use aya_log_ebpf::trace;
 use banchi_common::abi::{
     CAPTURE, Counter, Event, EventKind, Mode, Reports, Setting, SuppressKey, Suppressed, Trace,
 };
@@ -214,7 +214,7 @@ pub fn trace(decision: &Decision, packet: &Packet) {
 /// Tells the agent's log what became of a packet.
 #[inline(never)]
 pub fn log(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: &Packet) {
-    debug!(
+    trace!(
         ctx,
         "if {} protocol {} ports {} > {} reason {} verdict {} rule {}",
         packet.interface,

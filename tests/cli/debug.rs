@@ -23,10 +23,12 @@ fn packets_are_logged_where_asked_for_and_cost_nothing_where_not() -> Result<()>
         deviate(&lab, source_port)?;
         let line = format!("ports {source_port} > 47808");
         let line = agent.process().wait_stderr(|printed| printed.contains(&line), DEADLINE)?;
-        ensure!(line.starts_with("banchi: debug: "), "{line}");
+        ensure!(line.starts_with("banchi: trace: "), "{line}");
     }
     let lines = agent.process().stderr();
-    let other = lines.iter().find(|line| line.contains("debug") && !line.contains("ports"));
+    let other = lines
+        .iter()
+        .find(|line| (line.contains("debug") || line.contains("trace")) && !line.contains("ports"));
     ensure!(other.is_none(), "besides packets: {other:?}");
     agent.stop()?;
 

@@ -40,6 +40,13 @@ pub(crate) const TESTS: &[Package] = &[
     package("util-linux", "unshare, mount"),
     package("tshark", "says of real captures who asks, to compare with"),
     package("chromium", "opens the reports, and draws them for a person to look at"),
+    package("openssl", "certificates for the tests of outputs"),
+    package("rsyslog", "receives and takes apart what outputs send"),
+    package("rsyslog-gnutls", "the same over TLS"),
+    package("mosquitto", "a broker for the tests of outputs"),
+    package("mosquitto-clients", "listens to it"),
+    package("prometheus", "promtool: checks metrics, alert rules and their tests"),
+    package("systemd", "systemd-analyze: how the unit is confined"),
     package("python3", "real protocol stacks to test against"),
     package("python3-venv", "real protocol stacks to test against"),
 ];

@@ -28,7 +28,7 @@ impl Agent {
         result.unwrap_or_else(|error| Reply::Error { message: error.to_string() })
     }
 
-    fn apply(&mut self, source: Source, within: Option<Duration>) -> Result<Reply, DatapathError> {
+    pub(super) fn apply(&mut self, source: Source, within: Option<Duration>) -> Result<Reply, DatapathError> {
         if self.plane.deadline()?.is_some() {
             let waits = "a policy waits for its confirmation: `banchi confirm` or `banchi rollback` first";
             return Ok(Reply::Error { message: waits.to_owned() });
@@ -42,7 +42,7 @@ impl Agent {
     fn changed(&mut self, what: &str) -> Reply {
         self.name();
         let record = &self.plane.active.record;
-        log::warn!("{what}: generation {} of {}", record.id, record.policy_path.display());
+        tracing::warn!("{what}: generation {} of {}", record.id, record.policy_path.display());
         Reply::Changed {
             generation: record.id,
             policy: record.policy_path.display().to_string(),
@@ -80,7 +80,7 @@ impl Agent {
         for (number, name) in &chosen {
             self.plane.set_mode(*number, mode)?;
             let mode = format!("{mode:?}").to_lowercase();
-            log::warn!("mode of {name} set to {mode} by hand");
+            tracing::warn!("mode of {name} set to {mode} by hand");
         }
         Ok(Reply::Done { conduits: chosen.into_iter().map(|(_, name)| name).collect() })
     }

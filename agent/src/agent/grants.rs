@@ -10,7 +10,10 @@ impl Agent {
         let new = self.plane.grant(wishes, by)?;
         for Grant { id, wish, until, .. } in &new {
             let (client, server, service) = (&wish.client, &wish.server, &wish.service);
-            log::warn!("grant {id}: {client} may ask {server} for {service} until {until}: {}", wish.reason);
+            tracing::warn!(
+                "grant {id}: {client} may ask {server} for {service} until {until}: {}",
+                wish.reason
+            );
         }
         self.name();
         self.seen.keep(&self.plane.active.record.grants);
@@ -23,7 +26,7 @@ impl Agent {
         let ids = if ids.is_empty() { all().map(|grant| grant.id).collect() } else { ids };
         let revoked = self.plane.revoke(&ids)?;
         for id in &revoked {
-            log::warn!("grant {id} was taken back");
+            tracing::warn!("grant {id} was taken back");
         }
         self.grants(&|grant| revoked.contains(&grant.id))
     }

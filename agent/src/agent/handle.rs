@@ -11,7 +11,9 @@ impl Agent {
         let entry = changes.then(|| Entry::asked(Who::at(&peer), &request));
         let before = self.policy_hash();
         let by = Who::at(&peer).name();
+        let patience = changes.then(|| self.service.patient());
         let reply = self.answer(request, &by);
+        drop(patience);
         let written = entry.map(|entry| {
             let entry = entry.between(before, self.policy_hash());
             self.audit.record(match &reply {

@@ -40,16 +40,21 @@ impl Agent {
     pub(super) fn greet(&mut self) {
         self.follow();
         match self.plane.enforced_findings() {
-            Ok(findings) => findings.iter().for_each(|finding| log::warn!("UNSAFE, and enforced: {finding}")),
-            Err(error) => log::warn!("{error}"),
+            Ok(findings) => {
+                findings.iter().for_each(|finding| tracing::warn!("UNSAFE, and enforced: {finding}"))
+            }
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 
     /// Follows what became of the interfaces, and says it.
     pub(super) fn follow(&mut self) {
         for (name, change) in self.plane.follow() {
-            let level = if change.is_bad() { log::Level::Error } else { log::Level::Warn };
-            log::log!(level, "interface `{name}` {change}");
+            if change.is_bad() {
+                tracing::error!("interface `{name}` {change}");
+            } else {
+                tracing::warn!("interface `{name}` {change}");
+            }
             if let Change::Again { index } = change {
                 self.names.values_mut().for_each(|names| names.add_interface(index, &name));
             }

@@ -3,8 +3,10 @@
 mod answer;
 mod grants;
 mod handle;
-mod lines;
 mod links;
+mod reload;
+mod scrape;
+mod service;
 mod sink;
 mod status;
 
@@ -22,12 +24,16 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::audit::Audit;
+use crate::config::Config;
 use crate::control::{Access, Desk, History, Question, Server, bind};
 use crate::datapath::{DatapathError, Options, XdpMode};
 use crate::events::{Clock, Names, Reader, monotonic, time_of_day};
 use crate::grants::Seen;
-use crate::plane::{Plane, Source, Start, deciding_policy, store_of};
-pub use lines::LineFile;
+use crate::metrics;
+use crate::outputs::{LineFile, Outputs};
+use crate::plane::{Plane, Source, Start, deciding_policy, hash, store_of};
+use scrape::Scraper;
+use service::Service;
 use sink::Sink;
 
 /// Name of what belongs to no conduit.
@@ -52,6 +58,10 @@ pub struct Settings {
     pub grace: Option<Duration>,
     /// Options of the data plane.
     pub options: Options,
+    /// Where events and metrics go besides the control socket.
+    pub config: Config,
+    /// A policy file that is read anew falls back after this time unless it is confirmed.
+    pub reload_confirm: Option<Duration>,
 }
 
 /// A running agent: its data plane goes on without it.
@@ -65,7 +75,13 @@ pub struct Agent {
     since: String,
     events: Option<LineFile>,
     events_unwritten: Arc<AtomicU64>,
+    outputs: Outputs,
     audit: Audit,
+    service: Service,
+    /// The policy file, and the hash of what was in it when it was last read.
+    reload_from: PathBuf,
+    last_read: String,
+    scraper: Scraper,
 }
 
 impl Agent {
@@ -77,20 +93,23 @@ impl Agent {
         // First of all: two agents for one data plane must not be.
         let server = bind(&settings.socket, settings.access.is_shared())?;
         let audit = Audit::start(&settings.audit).map_err(|e| DatapathError::other("start a thread", e))?;
+        let outputs =
+            Outputs::start(&settings.config).map_err(|e| DatapathError::other("start a thread", e))?;
+        let (reload_from, last_read) = (settings.source.path.clone(), hash(&settings.source.text));
         let store = store_of(&settings.pins, &settings.socket);
         let before = deciding_policy(&store);
         let (mode, options) = (settings.xdp_mode, settings.options.clone());
         let (plane, start) = Plane::start(store, &settings.source, mode, settings.grace, options)?;
         match start {
             Start::New => {}
-            Start::Adopted => log::info!("taking up the data plane that is there, with the same policy"),
-            Start::Replaced => log::info!("taking up the data plane that is there, with a new policy"),
+            Start::Adopted => tracing::info!("taking up the data plane that is there, with the same policy"),
+            Start::Replaced => tracing::info!("taking up the data plane that is there, with a new policy"),
         }
         if plane.is_bypassed()? {
-            log::warn!("BYPASS: everything passes; `banchi bypass --off` ends it");
+            tracing::warn!("BYPASS: everything passes; `banchi bypass --off` ends it");
         }
         if plane.is_island()? {
-            log::warn!(
+            tracing::warn!(
                 "ISLAND: nothing passes but what keeps the networks alive and what was kept; `banchi island --off` ends it"
             );
         }
@@ -103,7 +122,12 @@ impl Agent {
             since: time_of_day(),
             events: None,
             events_unwritten: Arc::default(),
+            outputs,
             audit,
+            service: Service::of_environment(),
+            reload_from,
+            last_read,
+            scraper: Scraper::default(),
         };
         agent.name();
         agent.greet();
@@ -151,6 +175,12 @@ impl Agent {
         let watch = links::watch()?;
         let mut tick = tokio::time::interval(Duration::from_millis(if log.is_some() { 50 } else { 1_000 }));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut scrapes = match self.settings.config.metrics {
+            Some(listen) => {
+                Some(metrics::serve(listen).map_err(|e| DatapathError::other("start a thread", e))?)
+            }
+            None => None,
+        };
         let (access, audit) = (self.settings.access.clone(), self.audit.clone());
         self.server
             .serve(Desk { questions, events: history, access, audit })
@@ -162,27 +192,33 @@ impl Agent {
             self.plane.interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "),
             self.settings.socket.display()
         );
+        self.service.ready(&self.standing());
         loop {
             tokio::select! {
                 biased;
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 Some(question) = asked.recv() => self.handle(question),
-                _ = hang_up.recv() => self.look(&mut sink),
+                _ = hang_up.recv() => {
+                    self.look(&mut sink);
+                    self.reload();
+                }
+                scrape = scrape::next(&mut scrapes) => self.answer_scrape(scrape),
                 // Before the events: a flood of them must not keep the clock and the counts of repeats waiting.
                 _ = tick.tick() => {
                     clock = Clock::now();
+                    self.service.beat();
                     if let Some(log) = &mut log {
                         log.flush();
                     }
                     let before = self.policy_hash();
                     match self.plane.tick() {
                         Ok(true) => {
-                            log::error!("the policy was not confirmed in time: the one before it is back");
+                            tracing::error!("the policy was not confirmed in time: the one before it is back");
                             self.record_own("fall-back", Some("not confirmed in time"), before);
                         }
                         Ok(false) => {}
-                        Err(error) => log::error!("{error}"),
+                        Err(error) => tracing::error!("{error}"),
                     }
                     self.follow();
                     self.sweep(&mut sink, &clock);
@@ -191,7 +227,10 @@ impl Agent {
                 // Not with the next tick: until it is attached, everything from a new interface passes.
                 () = links::changed(&watch) => self.follow(),
                 read = reader.next(|event| {
-                    if let Some(report) = sink.report(event, names_of(&self.names, event), &clock) {
+                    let report = sink.report(event, names_of(&self.names, event), &clock);
+                    if let Some(report) = report {
+                        self.outputs.publish(&report);
+                        self.scraper.reported.note(&report);
                         self.seen.note(&report);
                     }
                 }) => {
@@ -200,9 +239,12 @@ impl Agent {
                 }
             }
         }
+        self.service.stopping();
         sink.end();
-        log::info!("stopping: the data plane goes on; `banchi detach` takes it off");
-        self.record_own("stop", None, self.policy_hash()).wait().await;
+        let record = self.record_own("stop", None, self.policy_hash());
+        self.outputs.end();
+        tracing::info!("stopping: the data plane goes on; `banchi detach` takes it off");
+        record.wait().await;
         Ok(())
     }
 
@@ -223,9 +265,12 @@ impl Agent {
         let Some(names) = self.names.get(&id) else { return };
         match self.plane.active.datapath.take_repeats(now, quiet) {
             Ok(events) => events.iter().for_each(|event| {
-                sink.report(event, names, clock);
+                if let Some(report) = sink.report(event, names, clock) {
+                    self.outputs.publish(&report);
+                    self.scraper.reported.note(&report);
+                }
             }),
-            Err(error) => log::warn!("{error}"),
+            Err(error) => tracing::warn!("{error}"),
         }
         sink.flush();
     }

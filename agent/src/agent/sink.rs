@@ -1,10 +1,12 @@
 //! Where events go.
 
+use std::sync::Arc;
+
 use banchi_common::abi::Event;
 
-use super::lines::LineFile;
 use crate::control::History;
 use crate::events::{Clock, Names, Report};
+use crate::outputs::LineFile;
 
 /// Where events go: to whoever follows them, and to a file where there is one.
 pub(super) struct Sink {
@@ -17,9 +19,9 @@ impl Sink {
         Self { file, history }
     }
 
-    pub(super) fn report(&mut self, event: &Event, names: &Names, clock: &Clock) -> Option<Report> {
+    pub(super) fn report(&mut self, event: &Event, names: &Names, clock: &Clock) -> Option<Arc<Report>> {
         let Some(report) = Report::of(event, names, clock) else {
-            log::warn!("an event makes no sense: reason {}, verdict {}", event.reason, event.verdict);
+            tracing::warn!("an event makes no sense: reason {}, verdict {}", event.reason, event.verdict);
             return None;
         };
         let line = report.json().ok()?;
@@ -27,7 +29,7 @@ impl Sink {
             file.push(&line);
         }
         self.history.publish(line);
-        Some(report)
+        Some(Arc::new(report))
     }
 
     /// Hands lines over to the disk. Without lines it finds out whether the file was renamed.

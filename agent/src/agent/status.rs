@@ -23,6 +23,7 @@ impl Agent {
             since: Some(self.since.clone()),
             events_unwritten: self.events_unwritten.load(Ordering::Relaxed),
             audit_unwritten: self.audit.unwritten(),
+            outputs: self.outputs.status(),
             ..of_plane(&self.plane)?
         })
     }
@@ -76,13 +77,14 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
     let mut conduits: Vec<ConduitStatus> = names
         .zip(states)
         .map(|(name, state)| {
-            let allowed = tally.allowed(&name);
+            let (allowed, allowed_bytes) = tally.allowed(&name);
             let reasons = tally.reasons_of(&name);
             let name = name.unwrap_or_else(|| ELSEWHERE.to_owned());
             let of_rules = rules.iter().filter(|rule| rule.conduit == name);
             let by_rules: u64 = of_rules.map(|rule| rule.forward_packets + rule.return_packets).sum();
             ConduitStatus {
                 allowed,
+                allowed_bytes,
                 by_former_rules: allowed.saturating_sub(by_rules),
                 reasons: reasons
                     .into_iter()
@@ -130,6 +132,7 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
         fell_back_at: None,
         events_unwritten: 0,
         audit_unwritten: 0,
+        outputs: Vec::new(),
         generation: plane.active.record.id,
         previous: plane.previous.as_ref().map(|previous| PreviousStatus {
             generation: previous.record.id,

@@ -133,7 +133,7 @@ fn lock(file: &File) {
     let until = Instant::now() + PATIENCE;
     while rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
         if Instant::now() > until {
-            ::log::warn!("audit: somebody holds the lock of the file; writing without it");
+            tracing::warn!("audit: somebody holds the lock of the file; writing without it");
             return;
         }
         std::thread::sleep(Duration::from_millis(5));

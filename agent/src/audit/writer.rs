@@ -45,7 +45,7 @@ impl Written {
     /// Returns when the line is on the disk, or cannot be written, or the disk takes too long.
     pub async fn wait(self) {
         if tokio::time::timeout(PATIENCE, self.0).await.is_err() {
-            log::error!("audit: the disk does not answer; the change was made all the same");
+            tracing::error!("audit: the disk does not answer; the change was made all the same");
         }
     }
 }
@@ -72,7 +72,7 @@ impl Audit {
         let (sender, receiver) = oneshot::channel();
         if let Err(error) = self.sender.try_send(Job::Entry(Box::new(entry), sender)) {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
-            log::error!("audit: an entry is lost: {error}");
+            tracing::error!("audit: an entry is lost: {error}");
         }
         Written(receiver)
     }
@@ -85,7 +85,9 @@ impl Audit {
         }
         minute.recorded += 1;
         if minute.recorded == REFUSALS + 1 {
-            log::warn!("audit: more than {REFUSALS} refusals in a minute; the others of it are not recorded");
+            tracing::warn!(
+                "audit: more than {REFUSALS} refusals in a minute; the others of it are not recorded"
+            );
         }
         (minute.recorded <= REFUSALS).then(|| self.record(entry))
     }
@@ -106,7 +108,7 @@ fn work(jobs: &Receiver<Job>, mut log: Log, path: &str, unwritten: &AtomicU64) {
     let write = |entry: &Entry, log: &mut Log| {
         if let Err(error) = log.append(entry) {
             unwritten.fetch_add(1, Ordering::Relaxed);
-            log::error!("audit: cannot write {path}: {error}; what it would have said: {}", entry.line());
+            tracing::error!("audit: cannot write {path}: {error}; what it would have said: {}", entry.line());
         }
     };
     while let Ok(job) = jobs.recv() {

@@ -12,7 +12,7 @@ mod write;
 
 pub use file::Trouble;
 pub use merge::Captures;
-pub use write::PcapngWriter;
+pub use write::{PcapngWriter, whole_blocks};
 
 use std::path::PathBuf;
 

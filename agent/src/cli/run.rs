@@ -6,13 +6,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{AuditFile, Consent, Pins, Socket, fail, load, print};
-use crate::agent::{Agent, LineFile, Settings};
+use crate::agent::{Agent, Settings};
+use crate::config::{self, Config};
 use crate::control::Access;
 use crate::datapath::{Datapath, DatapathError, Options, XdpMode, preflight};
 use crate::image::compile;
+use crate::logging::{self, LogFormat};
+use crate::outputs::LineFile;
 use crate::plane::{Source, guard, hash, store_of};
 use crate::policy::model::Policy;
 use crate::policy::parse_time;
+use crate::policy::render::Style;
 
 /// Loads a policy into the kernel, attaches it to the interfaces of its zones, and reports what deviates
 /// until it is told to stop (SIGINT, SIGTERM). The data plane goes on without the agent; the next start takes it
@@ -22,6 +26,15 @@ pub(super) struct Args {
     /// The policy file
     #[arg(short, long, default_value = "/etc/banchi/policy.yaml")]
     policy: PathBuf,
+    /// Configuration of outputs and metrics
+    #[arg(long, env = "BANCHI_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How the agent's log is written
+    #[arg(long, value_enum, default_value = "auto", env = "BANCHI_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// A policy file that SIGHUP applies falls back after this time unless it is confirmed
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    reload_confirm: Option<Duration>,
     /// Also append every event to this file, one JSON object a line. It may be renamed at any time
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -81,18 +94,13 @@ fn grace(text: &str) -> Result<Duration, String> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(if args.debug_packets {
-        // Not what libraries have to say.
-        "info,banchi=debug"
-    } else {
-        "info"
-    }))
-    .format(|out, record| {
-        writeln!(out, "banchi: {}: {}", record.level().as_str().to_lowercase(), record.args())
-    })
-    .init();
+    logging::start(args.log_format, args.debug_packets);
     let (policy, text) = match load(&args.policy, args.allow_empty || is_running(args)) {
         Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let config = match args.config.as_deref().map_or_else(|| Ok(Config::default()), load_config) {
+        Ok(config) => config,
         Err(code) => return code,
     };
     let options = Options {
@@ -132,6 +140,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         xdp_mode: args.xdp_mode,
         grace: args.grace,
         options,
+        config,
+        reload_confirm: args.reload_confirm,
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -160,6 +170,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Err(error) => fail(error.exit_code(), error),
         }
     })
+}
+
+/// Reads a configuration that must be right; says on standard error what is not.
+fn load_config(path: &Path) -> Result<Config, ExitCode> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| fail(2, format!("cannot read {name}: {e}")))?;
+    let loaded = config::load(&name, &text);
+    let _ = std::io::stderr().write_all(loaded.render(&text, Style::Plain).as_bytes());
+    loaded.config.ok_or_else(|| fail(2, format!("{name} has errors; nothing was changed")))
 }
 
 /// The file of `--events`.

@@ -8,6 +8,7 @@ use super::pinned::{self, Seen, absence};
 use super::table::{bytes, seconds, table};
 use super::{Pins, Socket, fail, print};
 use crate::control::{ClientError, LinkStatus, Status};
+use crate::outputs::{OutputState, OutputStatus};
 
 /// Shows the policy that decides: modes, rules and reasons with their counters. Where no agent runs it reads what is
 /// pinned, and says so.
@@ -206,6 +207,33 @@ fn human(status: &Status, absent: Option<&ClientError>) -> String {
             status.forwarded.iter().map(|one| vec![one.cause.clone(), one.packets.to_string()]).collect();
         text.push('\n');
         text.push_str(&table(&["sent on, or left to the stack", "packets"], &rows));
+    }
+    text.push_str(&outputs(status));
+    text
+}
+
+/// Where events go by the configuration, and what is wrong with it.
+fn outputs(status: &Status) -> String {
+    if status.outputs.is_empty() {
+        return String::new();
+    }
+    let state = |one: &OutputStatus| match one.state {
+        OutputState::Starting => "starting",
+        OutputState::Up => "up",
+        OutputState::Down => "DOWN",
+    };
+    let rows = status.outputs.iter().map(|one| {
+        let counts = [one.sent, one.waiting, one.spooled, one.lost].map(|count| count.to_string());
+        let words = [one.name.clone(), one.kind.clone(), state(one).to_owned()];
+        words.into_iter().chain(counts).collect()
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    let mut text =
+        format!("\n{}", table(&["output", "kind", "state", "sent", "waiting", "spooled", "lost"], &rows));
+    for (name, to, error) in
+        status.outputs.iter().filter_map(|one| Some((&one.name, &one.to, one.error.as_ref()?)))
+    {
+        text.push_str(&format!("output {name} ({to}): {error}\n"));
     }
     text
 }

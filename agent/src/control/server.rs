@@ -124,7 +124,7 @@ async fn accept(listener: UnixListener, desk: Desk) {
                 let peer = match Peer::of(&stream) {
                     Ok(peer) => peer,
                     Err(error) => {
-                        log::warn!("cannot tell who connects: {error}");
+                        tracing::warn!("cannot tell who connects: {error}");
                         continue;
                     }
                 };
@@ -138,12 +138,12 @@ async fn accept(listener: UnixListener, desk: Desk) {
                     Ok(place) => {
                         tokio::spawn(answer(stream, desk.clone(), peer, role, place));
                     }
-                    Err(_) => log::warn!("too many connections of uid {} and others like it", peer.uid),
+                    Err(_) => tracing::warn!("too many connections of uid {} and others like it", peer.uid),
                 }
             }
             // Out of descriptors, most likely: wait for some to be closed.
             Err(error) => {
-                log::warn!("cannot accept a connection: {error}");
+                tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::datapath::Runs;
 use crate::doctor::Finding;
 use crate::grants::{Grant, SeenFlow};
+use crate::outputs::OutputStatus;
 
 /// A running policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,8 @@ pub struct Status {
     pub events_unwritten: u64,
     /// Entries that could not be written to the audit log, since the start.
     pub audit_unwritten: u64,
+    /// Where events go by the configuration; empty without an agent.
+    pub outputs: Vec<OutputStatus>,
 }
 
 /// Packets that the program sent on, or left to the stack, for one cause.
@@ -159,6 +162,8 @@ pub struct ConduitStatus {
     pub kept: bool,
     /// Packets that rules allowed.
     pub allowed: u64,
+    /// Bytes of them.
+    pub allowed_bytes: u64,
     /// Those of them that were allowed by rules that the policy no longer has.
     pub by_former_rules: u64,
     /// Packets that no rule allowed, or that always pass, by reason.

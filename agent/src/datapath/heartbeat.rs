@@ -25,7 +25,10 @@ impl Root {
             return Ok(());
         }
         let away = Duration::from_nanos(now.saturating_sub(heard));
-        log::error!("the data plane was without its agent for {} s: `on_agent_loss` acted", away.as_secs());
+        tracing::error!(
+            "the data plane was without its agent for {} s: `on_agent_loss` acted",
+            away.as_secs()
+        );
         self.set(RootWord::LostAfter, 0)?;
         self.set(RootWord::Losses, self.word(RootWord::Losses)? + 1)
     }

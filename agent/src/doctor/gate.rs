@@ -70,7 +70,7 @@ pub fn gate(
         return Err(DatapathError::Unsafe { findings });
     }
     for finding in refused {
-        log::warn!("UNSAFE, and enforced all the same (--accept-unsafe): {finding}");
+        tracing::warn!("UNSAFE, and enforced all the same (--accept-unsafe): {finding}");
     }
     Ok(())
 }

@@ -59,6 +59,8 @@ pub struct Report {
     pub rule: Option<String>,
     /// Line of that rule in the policy, or null.
     pub rule_line: Option<usize>,
+    /// The protocol that the service of that rule names, or null where ports and transport are not those of the rule.
+    pub protocol: Option<&'static str>,
     /// Packets of this flow and reason that were counted, but not reported, since the last event about them.
     pub repeats: u64,
     /// Length of the packet in bytes.
@@ -67,6 +69,12 @@ pub struct Report {
     pub data: String,
     /// What happened, in one sentence.
     pub text: &'static str,
+    /// The same time as `time`, nanoseconds since 1970.
+    #[serde(skip)]
+    pub unix_ns: u64,
+    /// The bytes of `data`.
+    #[serde(skip)]
+    pub frame: Vec<u8>,
 }
 
 /// What a report says.
@@ -77,6 +85,11 @@ pub enum Kind {
     Deviation,
     /// Packets like one that was reported before were counted.
     Repeats,
+}
+
+/// Whether transport and server port are those of the rule that fits best, so that its protocol may be spoken.
+fn speaks_as_ruled(event: &Event, reason: Reason) -> bool {
+    event.orientation != Orientation::None as u8 || reason == Reason::SourcePortDeviation
 }
 
 fn reason_name<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
@@ -134,13 +147,16 @@ impl Report {
             interface: names.interface(event.interface),
             class: Class::from_number(event.class).filter(|class| *class != Class::Undecidable),
             orientation: Orientation::from_number(event.orientation)?,
-            rule: rule.map(|(name, _)| name.to_owned()),
+            rule: rule.map(|rule| rule.name.clone()),
             // A grant stands in no file.
-            rule_line: rule.map(|(_, line)| line).filter(|line| *line != 0),
+            rule_line: rule.map(|rule| rule.line).filter(|line| *line != 0),
+            protocol: rule.filter(|_| speaks_as_ruled(event, reason)).and_then(|rule| rule.protocol),
             repeats: event.repeats,
             length: event.length,
             data: event.bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
             text: reason.about().text,
+            unix_ns: clock.unix_ns(event.time_ns),
+            frame: event.bytes().to_vec(),
         })
     }
 
@@ -220,13 +236,24 @@ impl Clock {
         Self { boot: jiff::Timestamp::now() - monotonic() }
     }
 
+    /// The clock of a machine that was booted at `unix_ns` nanoseconds since 1970.
+    pub fn booted_at(unix_ns: u64) -> Self {
+        Self { boot: jiff::Timestamp::UNIX_EPOCH + std::time::Duration::from_nanos(unix_ns) }
+    }
+
     /// The time of day of a time since boot, RFC 3339 in UTC with microseconds.
     pub fn time(&self, since_boot_ns: u64) -> String {
+        format!("{:.6}", self.at(since_boot_ns))
+    }
+
+    /// The same, as nanoseconds since 1970.
+    pub fn unix_ns(&self, since_boot_ns: u64) -> u64 {
+        u64::try_from(self.at(since_boot_ns).as_nanosecond()).unwrap_or(0)
+    }
+
+    fn at(&self, since_boot_ns: u64) -> jiff::Timestamp {
         let since = jiff::SignedDuration::from_nanos(i64::try_from(since_boot_ns).unwrap_or(i64::MAX));
-        match self.boot.checked_add(since) {
-            Ok(time) => format!("{time:.6}"),
-            Err(_) => format!("{:.6}", self.boot),
-        }
+        self.boot.checked_add(since).unwrap_or(self.boot)
     }
 }
 

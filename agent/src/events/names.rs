@@ -3,14 +3,25 @@
 use std::collections::BTreeMap;
 
 use crate::datapath::Interface;
-use crate::policy::model::Policy;
+use crate::policy::model::{Direction, Policy, Rule};
+
+/// What a rule is called.
+#[derive(Debug, Clone)]
+pub struct RuleName {
+    /// Name.
+    pub name: String,
+    /// Line in the policy; 0 is none.
+    pub line: usize,
+    /// The protocol that its service names.
+    pub protocol: Option<&'static str>,
+}
 
 /// Names of one generation.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     zones: Vec<String>,
     conduits: Vec<String>,
-    rules: Vec<(String, usize)>,
+    rules: Vec<RuleName>,
     interfaces: BTreeMap<u32, String>,
 }
 
@@ -25,7 +36,7 @@ impl Names {
         Self {
             zones: policy.zones.iter().map(|zone| zone.name.clone()).collect(),
             conduits: policy.conduits.iter().map(|conduit| conduit.name.clone()).collect(),
-            rules: policy.rules.iter().map(|rule| (rule.name.clone(), rule.line)).collect(),
+            rules: policy.rules.iter().map(|rule| rule_name(policy, rule)).collect(),
             interfaces: interfaces.iter().map(|known| (known.index, known.name.clone())).collect(),
         }
     }
@@ -45,14 +56,22 @@ impl Names {
         self.conduits.get(usize::from(number).checked_sub(1)?).cloned()
     }
 
-    /// Name and line of a rule by number, from 1.
-    pub fn rule(&self, number: u32) -> Option<(&str, usize)> {
-        let (name, line) = self.rules.get((number as usize).checked_sub(1)?)?;
-        Some((name, *line))
+    /// A rule by number, from 1.
+    pub fn rule(&self, number: u32) -> Option<&RuleName> {
+        self.rules.get((number as usize).checked_sub(1)?)
     }
 
     /// Name of an interface, or its index where it is not one of the policy's; 0 is none.
     pub fn interface(&self, index: u32) -> Option<String> {
         (index != 0).then(|| self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("index {index}")))
     }
+}
+
+fn rule_name(policy: &Policy, rule: &Rule) -> RuleName {
+    let direction = policy.services.get(rule.service).and_then(|service| service.direction.as_ref());
+    let protocol = match direction {
+        Some(Direction::Named(protocol)) => Some(protocol.about().name),
+        Some(Direction::Custom { .. }) | None => None,
+    };
+    RuleName { name: rule.name.clone(), line: rule.line, protocol }
 }

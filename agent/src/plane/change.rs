@@ -154,7 +154,7 @@ impl Plane {
         if let Some(Err(error)) =
             then.map(|then| now.datapath.take_over(&now.image, &then.datapath, &then.image))
         {
-            log::warn!("{error}");
+            tracing::warn!("{error}");
         }
         Ok(())
     }

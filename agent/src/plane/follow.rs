@@ -69,7 +69,7 @@ impl Plane {
         let links = match links() {
             Ok(links) => links,
             Err(error) => {
-                log::warn!("the kernel does not tell its interfaces: {error}");
+                tracing::warn!("the kernel does not tell its interfaces: {error}");
                 return Vec::new();
             }
         };

@@ -78,7 +78,7 @@ fn parse(source: &Source) -> Result<Policy, DatapathError> {
 pub(super) fn read(source: &Source, grants: &[Grant]) -> Result<(Policy, Image), DatapathError> {
     let mut policy = parse(source)?;
     for (id, error) in overlay(&mut policy, grants) {
-        log::warn!("grant {id} does not fit this policy, and lets nothing pass: {error}");
+        tracing::warn!("grant {id} does not fit this policy, and lets nothing pass: {error}");
     }
     let image = compile(&policy).map_err(|error| DatapathError::other("compile the policy", error))?;
     Ok((policy, image))

@@ -24,7 +24,7 @@ pub fn guard(policy: &Policy, mode: XdpMode, is_accepted: bool) -> Result<(), Da
 fn warn(policy: &Policy, modes: &Modes, findings: &[Finding]) {
     let enforced = enforced_on(policy, modes);
     for finding in findings.iter().filter(|finding| !enforced.contains(&finding.subject)) {
-        log::warn!("nothing is enforced there, and it would not be safe: {finding}");
+        tracing::warn!("nothing is enforced there, and it would not be safe: {finding}");
     }
 }
 

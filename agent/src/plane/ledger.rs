@@ -60,16 +60,16 @@ impl Ledger {
                     Self { since: file.since, taken_in: file.taken_in, tally: file.counts.into() }
                 }
                 Ok(file) => {
-                    log::warn!("counts of version {} are not read: counting begins anew", file.version);
+                    tracing::warn!("counts of version {} are not read: counting begins anew", file.version);
                     Self::empty(oldest())
                 }
                 Err(error) => {
-                    log::warn!("the file of counts is broken ({error}): counting begins anew");
+                    tracing::warn!("the file of counts is broken ({error}): counting begins anew");
                     Self::empty(oldest())
                 }
             },
             Err(error) => {
-                log::warn!("{error}: counting begins anew");
+                tracing::warn!("{error}: counting begins anew");
                 Self::empty(oldest())
             }
         }
@@ -125,7 +125,7 @@ impl Plane {
     fn close(&mut self, id: u32, counted: Result<Tally, DatapathError>) {
         match counted.and_then(|tally| self.ledger.take_in(&self.store, id, &tally)) {
             Ok(()) => self.store.forget(id),
-            Err(error) => log::warn!("the counts of generation {id} are kept in the kernel: {error}"),
+            Err(error) => tracing::warn!("the counts of generation {id} are kept in the kernel: {error}"),
         }
     }
 

@@ -37,7 +37,7 @@ impl Plane {
         }
         let lock = store.lock()?;
         if store.is_unfinished() {
-            log::warn!("pins without a link, of a start that did not get far: they are removed");
+            tracing::warn!("pins without a link, of a start that did not get far: they are removed");
             store.remove()?;
         }
         let Some(mut root) = Root::open(&store)? else {
@@ -67,10 +67,10 @@ impl Plane {
         let start = if is_there {
             Start::Adopted
         } else if plane.deadline()?.is_some() {
-            log::warn!("a policy waits for its confirmation: {} is not applied", source.path.display());
+            tracing::warn!("a policy waits for its confirmation: {} is not applied", source.path.display());
             Start::Adopted
         } else if plane.is_rejected(&wanted)? {
-            log::warn!(
+            tracing::warn!(
                 "{} was taken back, and is not applied again by a restart: `banchi apply` does it",
                 source.path.display()
             );
@@ -140,7 +140,7 @@ impl Plane {
         {
             root.exchange((&active.datapath, active_id), (&before.datapath, before.record.id))?;
             let back = before.record.id;
-            log::warn!("generation {active_id} was not confirmed in time: generation {back} is back");
+            tracing::warn!("generation {active_id} was not confirmed in time: generation {back} is back");
             previous = Some(std::mem::replace(&mut active, before));
             active_id = back;
         }

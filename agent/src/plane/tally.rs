@@ -84,11 +84,11 @@ impl Tally {
         self.rules.get(&(Some(conduit.to_owned()), rule.to_owned())).copied().unwrap_or_default()
     }
 
-    /// Packets that all rules of a conduit allowed, also those that are no longer there.
-    pub fn allowed(&self, conduit: &ConduitName) -> u64 {
+    /// Packets that all rules of a conduit allowed, also those that are no longer there, and bytes of them.
+    pub fn allowed(&self, conduit: &ConduitName) -> (u64, u64) {
         let rules = self.rules.iter().filter(|((name, _), _)| name == conduit);
-        rules
-            .fold(0, |sum, (_, (forward, back))| sum.wrapping_add(forward.packets).wrapping_add(back.packets))
+        let sum = rules.fold(Count::default(), |sum, (_, (forward, back))| sum.plus(forward).plus(back));
+        (sum.packets, sum.bytes)
     }
 
     /// What no rule of a conduit allowed, in the order of the reasons.
@@ -182,7 +182,7 @@ mod tests {
         sum.add(&tally("a-c", "polling", 5));
         assert_eq!(sum.rule("a-b", "polling").0.packets, 2);
         assert_eq!(sum.rule("a-b", "polling").0.last_ns, u64::MAX);
-        assert_eq!(sum.allowed(&Some("a-c".to_owned())), 5);
+        assert_eq!(sum.allowed(&Some("a-c".to_owned())), (5, 300));
         assert_eq!(sum.reasons_of(&None).len(), 1);
         assert_eq!(sum.reports.get(&1).unwrap().sent, 7);
     }

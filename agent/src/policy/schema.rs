@@ -15,7 +15,7 @@ pub fn schema() -> Value {
 }
 
 /// An optional key is left out; `null` is never a value. `schemars` describes an [`Option`] as both.
-fn no_nulls(value: &mut Value) {
+pub(crate) fn no_nulls(value: &mut Value) {
     match value {
         Value::Object(object) => {
             object.values_mut().for_each(no_nulls);

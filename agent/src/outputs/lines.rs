@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
+use crate::config::Rotation;
+
 /// Batches that wait for the disk. While it is busy, lines gather in the next one.
 const WAITING: usize = 4;
 /// Bytes that gather before lines are given up: a disk that is this far behind hangs.
@@ -30,9 +32,18 @@ pub struct LineFile {
 
 /// Whole lines. An empty one has the thread look at where its file is.
 #[derive(Debug, Default)]
-struct Batch {
-    text: Vec<u8>,
-    lines: u64,
+pub(super) struct Batch {
+    pub(super) text: Vec<u8>,
+    pub(super) lines: u64,
+}
+
+impl Batch {
+    /// Adds a line, without its end.
+    pub(super) fn push(&mut self, line: &str) {
+        self.text.extend_from_slice(line.as_bytes());
+        self.text.push(b'\n');
+        self.lines += 1;
+    }
 }
 
 impl LineFile {
@@ -44,15 +55,12 @@ impl LineFile {
         let unwritten = Arc::new(AtomicU64::new(0));
         let (sender, batches) = sync_channel(WAITING);
         let (end, ended) = sync_channel(1);
-        let mut disk = Disk {
-            path: path.to_owned(),
-            file: Some(open(path)?),
-            end: end_of(path),
-            unwritten: Arc::clone(&unwritten),
-            is_broken: false,
-        };
+        open(path)?;
+        let mut disk = Disk::new(path, None, Arc::clone(&unwritten));
         std::thread::Builder::new().name("events".to_owned()).spawn(move || {
-            batches.iter().for_each(|batch: Batch| disk.write(&batch));
+            batches.iter().for_each(|batch: Batch| {
+                disk.write(&batch);
+            });
             // Whoever waited may have waited long enough.
             let _ = end.send(());
         })?;
@@ -60,14 +68,12 @@ impl LineFile {
     }
 
     /// Adds a line, without its end.
-    pub(super) fn push(&mut self, line: &str) {
-        self.batch.text.extend_from_slice(line.as_bytes());
-        self.batch.text.push(b'\n');
-        self.batch.lines += 1;
+    pub(crate) fn push(&mut self, line: &str) {
+        self.batch.push(line);
     }
 
     /// Hands the lines over. Without lines this finds out whether the file was renamed.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = self.sender.try_send(batch)
         else {
@@ -78,16 +84,16 @@ impl LineFile {
             return;
         }
         self.unwritten.fetch_add(batch.lines, Ordering::Relaxed);
-        log::error!("the disk of the events does not answer: {} lines are lost", batch.lines);
+        tracing::error!("the disk of the events does not answer: {} lines are lost", batch.lines);
     }
 
     /// Lines that are in no file.
-    pub(super) fn unwritten(&self) -> Arc<AtomicU64> {
+    pub(crate) fn unwritten(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.unwritten)
     }
 
     /// Writes what is left, unless the disk takes too long.
-    pub(super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let until = Instant::now() + PATIENCE;
         self.flush();
         while self.batch.lines > 0 && Instant::now() < until {
@@ -97,18 +103,21 @@ impl LineFile {
         drop(self.sender);
         let left = until.saturating_duration_since(Instant::now());
         if self.batch.lines > 0 || self.ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-            log::error!("the disk of the events does not answer: the last lines are lost");
+            tracing::error!("the disk of the events does not answer: the last lines are lost");
         }
     }
 }
 
 /// What the thread has.
-struct Disk {
+pub(super) struct Disk {
     path: PathBuf,
     file: Option<File>,
     end: End,
+    /// When it is renamed here; `None` leaves that to others.
+    rotation: Option<Rotation>,
     unwritten: Arc<AtomicU64>,
-    is_broken: bool,
+    /// What is in the way, once it was said.
+    trouble: Option<String>,
 }
 
 /// How the file ends.
@@ -123,28 +132,50 @@ enum End {
 }
 
 impl Disk {
-    fn write(&mut self, batch: &Batch) {
+    /// A file that is opened, or made, with the first batch.
+    pub(super) fn new(path: &Path, rotation: Option<Rotation>, unwritten: Arc<AtomicU64>) -> Self {
+        Self { path: path.to_owned(), file: None, end: End::Line, rotation, unwritten, trouble: None }
+    }
+
+    /// Writes what there is room for: how many lines became whole, an earlier one among them where that lacked its end.
+    pub(super) fn write(&mut self, batch: &Batch) -> u64 {
         self.follow();
         if batch.lines == 0 {
-            return;
+            return 0;
         }
-        let (written, result) = match &mut self.file {
-            Some(file) => put(file, &batch.text, &mut self.end),
-            None => (0, Err(io::ErrorKind::NotFound.into())),
+        let result = self.make_room(batch.text.len() as u64);
+        let (written, result) = match (&mut self.file, result) {
+            (_, Err(error)) => (0, Err(error)),
+            (Some(file), Ok(())) => put(file, &batch.text, &mut self.end),
+            (None, Ok(())) => (0, Err(io::ErrorKind::NotFound.into())),
         };
-        // A line that an earlier batch left without its end may be among what was written.
         self.unwritten.fetch_add(batch.lines, Ordering::Relaxed);
         self.unwritten.fetch_sub(written, Ordering::Relaxed);
         self.note(result);
+        written
+    }
+
+    /// What is in the way of writing, if anything.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Renames the file where what comes would make it too large. One that cannot be renamed takes no more: its size is
+    /// a promise.
+    fn make_room(&mut self, bytes: u64) -> io::Result<()> {
+        let (Some(rotation), Some(file)) = (self.rotation, &self.file) else { return Ok(()) };
+        let length = file.metadata()?.len();
+        if length == 0 || length.saturating_add(bytes) <= rotation.size {
+            return Ok(());
+        }
+        rotate(&self.path, rotation.keep)?;
+        self.follow();
+        Ok(())
     }
 
     /// Goes on in a new file where the old one was renamed or removed. One look at the directory a batch.
-    fn follow(&mut self) {
-        let is_there = self.file.as_ref().is_some_and(|file| {
-            let Ok(open) = file.metadata() else { return false };
-            fs::metadata(&self.path).is_ok_and(|at| (at.dev(), at.ino()) == (open.dev(), open.ino()))
-        });
-        if is_there {
+    pub(super) fn follow(&mut self) {
+        if self.file.as_ref().is_some_and(|file| is_at(file, &self.path)) {
             return;
         }
         match open(&self.path) {
@@ -163,21 +194,43 @@ impl Disk {
     fn note(&mut self, result: io::Result<()>) {
         let path = self.path.display();
         match result {
-            Ok(()) if self.is_broken => {
-                self.is_broken = false;
+            Ok(()) if self.trouble.is_some() => {
+                self.trouble = None;
                 let lost = self.unwritten.load(Ordering::Relaxed);
-                log::warn!("events are written to {path} again; {lost} were not, since the start");
+                tracing::warn!("events are written to {path} again; {lost} were not, since the start");
             }
-            Err(error) if !self.is_broken => {
-                self.is_broken = true;
-                log::error!("cannot write events to {path}: {error}; they are counted until it can be");
+            Err(error) if self.trouble.is_none() => {
+                self.trouble = Some(error.to_string());
+                tracing::error!("cannot write events to {path}: {error}; they are counted until it can be");
             }
             Ok(()) | Err(_) => {}
         }
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Whether an open file still stands at its path.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let Ok(open) = file.metadata() else { return false };
+    fs::metadata(path).is_ok_and(|at| (at.dev(), at.ino()) == (open.dev(), open.ino()))
+}
+
+/// Renames `path` to `path.1`, that to `path.2`, and so on; the one beyond `keep` is gone.
+pub(super) fn rotate(path: &Path, keep: u32) -> io::Result<()> {
+    let numbered = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    for number in (1..keep).rev() {
+        match fs::rename(numbered(number), numbered(number + 1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    fs::rename(path, numbered(1))
+}
+
+pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }
 

@@ -1,0 +1,83 @@
+//! Packets that events spoke of, by verdict: the kernel counts by reason only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use banchi_common::reason::{Reason, Verdict};
+
+use crate::events::{Kind, Report};
+
+/// Conduits that are told apart, over all policies. A policy may change its names as often as it likes.
+const CONDUITS: usize = 200;
+/// Flows whose conduit is remembered: as many as the kernel suppresses, about.
+const FLOWS: usize = 16_384;
+/// What conduits beyond those are called.
+pub(super) const OTHERS: &str = "(others)";
+/// What belongs to no conduit.
+const ELSEWHERE: &str = "(elsewhere)";
+/// What is counted of a flow that was forgotten.
+const UNKNOWN: &str = "(unknown)";
+
+/// What counts of repeats have in common with the event before them.
+type Flow = (Option<IpAddr>, Option<IpAddr>, Option<u16>, Option<String>, String, u8, u8);
+
+/// Packets by conduit, reason and verdict, since the agent was started.
+#[derive(Debug, Clone, Default)]
+pub struct Reported {
+    packets: BTreeMap<(String, u8, u8), u64>,
+    conduits: BTreeSet<String>,
+    /// Counts of flows that went quiet do not name their conduit.
+    flows: HashMap<Flow, String>,
+}
+
+impl Reported {
+    /// Counts the packets of an event.
+    pub fn note(&mut self, report: &Report) {
+        let flow = flow(report);
+        let (packets, name) = match report.kind {
+            Kind::Deviation => {
+                let name = self.name(report.conduit.as_deref().unwrap_or(ELSEWHERE));
+                if self.flows.len() >= FLOWS {
+                    self.flows.clear();
+                }
+                self.flows.insert(flow, name.clone());
+                (report.repeats + 1, name)
+            }
+            Kind::Repeats => {
+                let known = self.flows.remove(&flow);
+                (report.repeats, known.unwrap_or_else(|| UNKNOWN.to_owned()))
+            }
+        };
+        *self.packets.entry((name, report.reason as u8, report.verdict as u8)).or_default() += packets;
+    }
+
+    fn name(&mut self, conduit: &str) -> String {
+        if !self.conduits.contains(conduit) {
+            if self.conduits.len() >= CONDUITS {
+                return OTHERS.to_owned();
+            }
+            self.conduits.insert(conduit.to_owned());
+        }
+        conduit.to_owned()
+    }
+
+    /// Conduit, reason, verdict and packets, in order.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, Reason, Verdict, u64)> {
+        self.packets.iter().filter_map(|((conduit, reason, verdict), packets)| {
+            let (reason, verdict) = (Reason::from_number(*reason)?, Verdict::from_number(*verdict)?);
+            Some((conduit.as_str(), reason, verdict, *packets))
+        })
+    }
+}
+
+fn flow(report: &Report) -> Flow {
+    (
+        report.src,
+        report.dst,
+        report.dst_port,
+        report.transport.clone(),
+        report.ethertype.clone(),
+        report.reason as u8,
+        report.verdict as u8,
+    )
+}
