@@ -46,12 +46,13 @@ fn every_program_passes_the_verifier_and_runs() -> Result<()> {
 }
 
 /// The examples, and a policy that uses everything at once. Carried along, since a virtual machine has no checkout.
-const POLICIES: [(&str, &str); 6] = [
+const POLICIES: [(&str, &str); 7] = [
     ("address-linked", include_str!("../examples/address-linked.yaml")),
     ("master-slave-modbus", include_str!("../examples/master-slave-modbus.yaml")),
     ("pinned-source-melsec", include_str!("../examples/pinned-source-melsec.yaml")),
     ("plant", include_str!("../examples/plant.yaml")),
     ("same-port-bacnet", include_str!("../examples/same-port-bacnet.yaml")),
+    ("wire", include_str!("../examples/wire.yaml")),
     ("everything", include_str!("policies/everything.yaml")),
 ];
 

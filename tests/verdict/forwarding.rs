@@ -13,11 +13,13 @@ use crate::site::{
 
 const RULES: &str = "services:
   modbus: { transport: tcp, port: 502 }
-  bacnet: { transport: udp, port: 47808, source_port: same }
+  bacnet: { transport: udp, port: 47808, source_port: same, reply: free }
 conduits:
   - between: [control, line-a]
     ethertypes: [goose]
-    allow: [{ name: polling, client: scada, server: plc, service: [modbus, bacnet] }]
+    allow:
+      - { name: polling, client: scada, server: plc, service: bacnet }
+      - { name: commands, client: scada, server: plc, service: modbus }
   - { between: [control, line-b], mode: alert }
 ";
 
