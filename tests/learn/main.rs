@@ -10,11 +10,14 @@
     reason = "test code: a broken expectation should stop the test right where it is"
 )]
 
+mod again;
 mod deviations;
 #[path = "../captures/dissector.rs"]
 #[allow(dead_code, reason = "shared with the other test")]
 mod dissector;
+mod fuzzed;
 mod golden;
+mod halves;
 mod hostile;
 mod idioms;
 mod own;

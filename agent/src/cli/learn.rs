@@ -8,6 +8,7 @@ use super::{fail, load, print, progress};
 use crate::capture::{Captures, Frame};
 use crate::image::compile;
 use crate::learn::draft::{AssetFile, Draft, Options, draft};
+use crate::learn::merge::merge;
 use crate::learn::verify::{Verified, verify};
 use crate::learn::{Flow, Table, Traffic, flows, flows_of, relearn};
 use crate::policy::{self, model::Policy};
@@ -29,7 +30,7 @@ pub(super) struct Args {
     /// Names and zones of hosts: CSV, or an export of NetBox as JSON or CSV
     #[arg(long, value_name = "FILE")]
     assets: Option<PathBuf>,
-    /// A policy that is approved: only what it does not let pass is drafted, in its zones
+    /// A policy that is approved: what it does not let pass is added to it, and the output is the whole policy
     #[arg(long, value_name = "POLICY")]
     approved: Option<PathBuf>,
     /// Bind the hardware addresses that were seen, where one host has one
@@ -65,8 +66,12 @@ fn learn(args: &Args) -> Result<(), ExitCode> {
     let captures = args.captures.clone();
     let mut options = Options { assets, captures, interfaces, macs: args.macs, zones: Vec::new() };
     let mut flows = flows;
-    if let Some(approved) = &args.approved {
-        let (policy, _) = load(approved, true)?;
+    let approved = match &args.approved {
+        None => None,
+        Some(path) => Some((path, load(path, true)?)),
+    };
+    if let Some((approved, (policy, _))) = &approved {
+        let policy = policy.clone();
         flows = news(args, &policy, &traffic)?;
         if flows.is_empty() {
             say(&format!("{} lets all flows pass; nothing was written", approved.display()));
@@ -84,6 +89,9 @@ fn learn(args: &Args) -> Result<(), ExitCode> {
             1,
             format!("no rule can be made of this traffic ({left_out}); nothing was written"),
         ));
+    }
+    if let Some((approved, (policy, text))) = &approved {
+        return add(approved, policy, text, path, &draft);
     }
     write(path, &draft.text)?;
     report(args, path, &draft)
@@ -109,6 +117,28 @@ fn news(args: &Args, policy: &Policy, traffic: &Traffic) -> Result<Vec<Flow>, Ex
     Ok(flows_of(traffic, &news))
 }
 
+/// Writes the approved policy with the rules of a draft.
+fn add(approved: &Path, policy: &Policy, text: &str, path: &Path, draft: &Draft) -> Result<(), ExitCode> {
+    let name = path.display().to_string();
+    let merged = merge(&name, text, policy, &draft.text)
+        .map_err(|error| fail(1, format!("{}: {error}; nothing was written", approved.display())))?;
+    if merged.rules == 0 {
+        return Err(fail(1, "what is new belongs to no zone of the policy; nothing was written"));
+    }
+    write(path, &merged.text)?;
+    let left_out = match merged.left_out {
+        0 => String::new(),
+        count => format!("; {count} between zones that the policy does not have are left out"),
+    };
+    say(&format!(
+        "{name}: {} with {} rules more, {} of them to review{left_out}",
+        approved.display(),
+        merged.rules,
+        draft.flagged
+    ));
+    Ok(())
+}
+
 /// Loads the draft as any policy, and holds it against the captures.
 fn report(args: &Args, path: &Path, draft: &Draft) -> Result<(), ExitCode> {
     let name = path.display().to_string();
@@ -118,9 +148,6 @@ fn report(args: &Args, path: &Path, draft: &Draft) -> Result<(), ExitCode> {
         return Err(fail(1, format!("the draft has errors, which is a defect of banchi:\n{text}")));
     };
     say(&format!("{name}: {} rules, {} of them to review", draft.rules, draft.flagged));
-    if args.approved.is_some() {
-        return Ok(());
-    }
     let image = compile(policy).map_err(|error| fail(1, format!("{name}: {error}")))?;
     let mut captures = Captures::open(&args.captures).map_err(|error| fail(2, error))?;
     let bar = progress::bar("holding the draft against it", captures.progress().0);

@@ -12,6 +12,7 @@ mod group;
 pub mod hosts;
 pub mod key;
 pub mod linked;
+pub mod merge;
 pub mod ports;
 mod probe;
 pub mod relearn;
