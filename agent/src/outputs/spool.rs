@@ -159,10 +159,8 @@ impl Spool {
 
     /// Remembers where reading had come to.
     pub(super) fn end(&mut self) {
-        if let Some(segment) = self.segments.front() {
-            if self.reading >= segment.length {
-                self.drop_oldest();
-            }
+        if self.segments.front().is_some_and(|segment| self.reading >= segment.length) {
+            self.drop_oldest();
         }
         if let Some(segment) = self.segments.front() {
             let text = format!("{} {}\n", segment.number, self.reading);
