@@ -159,9 +159,7 @@ impl Spool {
 
     /// Remembers where reading had come to.
     pub(super) fn end(&mut self) {
-        if let Some(segment) = self.segments.front()
-            && self.reading >= segment.length
-        {
+        if self.segments.front().is_some_and(|segment| self.reading >= segment.length) {
             self.drop_oldest();
         }
         if let Some(segment) = self.segments.front() {
