@@ -48,7 +48,7 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
             let rounds = match (quick, tuples.count()) {
                 (true, 100_000..) => 1,
                 (true, _) | (false, 1_000_000..) => 3,
-                (false, _) => 7,
+                (false, _) => 5,
             };
             rows.extend(lab.gateway().run(|| sized(&lab, *tuples, *forwarding, rounds))?);
         }
@@ -145,7 +145,7 @@ fn gaps(quick: bool) -> Result<Vec<Row>> {
     let running = Agent::start(lab, &text)?;
     let (mut swapped, mut compiled) = (Rounds::default(), Rounds::default());
     // The first one replaces nothing that is old enough to be freed.
-    for number in 0..if quick { 3 } else { 7 } {
+    for number in 0..if quick { 3 } else { 6 } {
         for verb in ["compile", "apply"] {
             let file = files.get(number % 2).and_then(|path| path.to_str()).context("no file")?;
             bed.counter.pause(true)?;

@@ -15,8 +15,8 @@ const BENCH: &str = "forward";
 /// Of so many packets of a flood one is listed: the others are ten times as many.
 const FLOOD: u32 = 11;
 /// Frames of a series.
-const FRAMES: (u32, u32) = (100_000, 300_000);
-const ROUNDS: (usize, usize) = (3, 7);
+const FRAMES: (u32, u32) = (100_000, 200_000);
+const ROUNDS: (usize, usize) = (3, 5);
 const TEN: Tuples = Tuples::new(2, 5);
 const HUNDRED: Tuples = Tuples::new(10, 10);
 const THOUSAND: Tuples = Tuples::new(10, 100);

@@ -17,7 +17,7 @@ use crate::traffic::{self, Forwarding, PORT, Service, Tuples, client, host, serv
 const BENCH: &str = "latency";
 /// Exchanges of a round.
 const EXCHANGES: (usize, usize) = (2_000, 10_000);
-const ROUNDS: (usize, usize) = (3, 9);
+const ROUNDS: (usize, usize) = (3, 7);
 /// Frames of the flood in a burst, of which there is one a millisecond.
 const BURST: usize = 40;
 const TICK: Duration = Duration::from_millis(1);

@@ -205,3 +205,45 @@ fn name(row: &Row) -> String {
     let own = if by.is_empty() { row.subject.clone() } else { format!("{} {by}", row.subject) };
     format!("{}: {own}{}", row.case, tuples.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_have_every_subject_and_value() -> Result<()> {
+        let mut report = Report::new(true);
+        for (subject, tuples, value) in [
+            ("xdp-filter", 1, 66.0),
+            ("lookup", 1_000, 47.0),
+            ("banchi", 1_000, 131.0),
+            ("xdp-filter", 1, 67.0),
+            ("lookup", 65_536, 48.0),
+            ("banchi", 65_536, 207.0),
+        ] {
+            let row = Row::new("program", subject, "udp-same-port").tuples(tuples);
+            report.results.push(Row { value, unit: "ns", distribution: Some("hot"), ..row });
+        }
+        for (case, value) in [("idle-p50", 20.0), ("idle-max", 2_000.0)] {
+            report.results.push(Row { value, unit: "us", ..Row::new("latency", "kernel", case) });
+        }
+        let directory = std::env::temp_dir().join(format!("banchi-bench-plots-{}", std::process::id()));
+        let drawn = draw(&report, &directory);
+        let read = |name: &str| std::fs::read_to_string(directory.join(name));
+        let (cases, sizes) = (read("program-cases.svg"), read("program-sizes.svg"));
+        let (latency, others) = (read("latency.svg"), read("forward.svg"));
+        std::fs::remove_dir_all(&directory)?;
+        drawn?;
+        let (cases, sizes, latency) = (cases?, sizes?, latency?);
+        for word in ["udp-same-port: xdp-filter", "udp-same-port: banchi", "131", "nanoseconds"] {
+            assert!(cases.contains(word), "{word} is missing in {cases}");
+        }
+        assert_eq!(cases.matches("xdp-filter").count(), 1, "what is measured twice is drawn once");
+        for word in ["lookup", "banchi", "xdp-filter", "tuples"] {
+            assert!(sizes.contains(word), "{word} is missing in {sizes}");
+        }
+        assert!(latency.contains("logarithmic") && latency.contains("2000"));
+        assert!(others.is_err(), "there is nothing to draw of it");
+        Ok(())
+    }
+}

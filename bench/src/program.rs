@@ -18,8 +18,8 @@ use loaded::Loaded;
 
 const BENCH: &str = "program";
 /// Runs of a series; a tenth of them is the other point of the slope.
-const RUNS: (u32, u32) = (100_000, 300_000);
-const ROUNDS: (usize, usize) = (5, 11);
+const RUNS: (u32, u32) = (100_000, 200_000);
+const ROUNDS: (usize, usize) = (5, 7);
 /// Tuples of a quick run, and of a whole one.
 const SIZES: (&[Tuples], &[Tuples]) = (
     &[Tuples::new(10, 100), Tuples::new(256, 256)],
@@ -82,7 +82,7 @@ fn inside(lab: &Lab, quick: bool) -> Result<Vec<Row>> {
         group.peers(&filter)?;
         let mut policies = Vec::new();
         for forwarding in &forwardings {
-            for service in cases::services(*tuples == DEVIATIONS, quick) {
+            for service in cases::services(*tuples == DEVIATIONS, *forwarding, quick) {
                 let place = format!("{}-{}-{service:?}", tuples.count(), forwarding.name);
                 policies.push(Loaded::new(lab, &place, *service, *tuples, *forwarding, ports)?);
             }
