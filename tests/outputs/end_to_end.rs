@@ -166,6 +166,7 @@ outputs:
   eve: {{ kind: eve, path: {} }}
   packets: {{ kind: pcapng, path: {} }}
   tcp: {{ kind: syslog, to: \"tcp://127.0.0.1:5514\", spool: {} }}
+  udp: {{ kind: syslog, to: \"udp://127.0.0.1:5514\" }}
   tls: {{ kind: syslog, to: \"tls://127.0.0.1\", ca: {ca}, cert: {cert}, key: {key} }}
   stranger: {{ kind: syslog, to: \"tls://127.0.0.1\", ca: {ca} }}
   bus: {{ kind: mqtt, to: \"mqtts://127.0.0.1\", topic: plant/banchi, ca: {ca}, cert: {cert}, key: {key} }}
@@ -229,7 +230,7 @@ outputs:
     };
     until("every output is done", || {
         let status = agent.status()?;
-        Ok(["json", "eve", "packets", "tcp", "tls", "bus"].iter().all(|name| {
+        Ok(["json", "eve", "packets", "tcp", "udp", "tls", "bus"].iter().all(|name| {
             output(&status, name, "sent") == events(&status) && output(&status, name, "waiting") == 0
         }))
     })?;
@@ -248,8 +249,10 @@ outputs:
     let verdicts: BTreeSet<&str> = want.iter().map(|one| one[7].as_str()).collect();
     ensure!(verdicts == BTreeSet::from(["drop", "would-drop"]), "{verdicts:?}");
 
+    let datagrams = format!("{}.udp", plain_out.display());
     until("rsyslog has written all", || {
-        Ok(read(plain_out.to_str().unwrap()).lines().count() >= want.len()
+        Ok(read(&datagrams).lines().count() >= want.len()
+            && read(plain_out.to_str().unwrap()).lines().count() >= want.len()
             && read(secure_out.to_str().unwrap()).lines().count() >= want.len())
     })?;
     let bus =
@@ -260,6 +263,7 @@ outputs:
         ("json", of_json(&read(&at("own.jsonl")))?),
         ("eve", of_eve(&read(&at("eve.json")))?),
         ("syslog over TCP", of_syslog(&read(plain_out.to_str().unwrap()))?),
+        ("syslog over UDP", of_syslog(&read(&datagrams))?),
         ("syslog over TLS", of_syslog(&read(secure_out.to_str().unwrap()))?),
         ("MQTT", of_json(&bus().join("\n"))?),
     ];
@@ -276,7 +280,7 @@ outputs:
     let missing: Vec<_> = want.symmetric_difference(&packets).take(4).collect();
     ensure!(missing.is_empty(), "pcapng differs: {missing:#?}");
     ensure!(want.len() >= 3 * 2 * usize::from(ROUNDS));
-    println!("{} events, the same in six outputs", want.len());
+    println!("{} events, the same in seven outputs", want.len());
     for process in [plain, secure, broker, subscriber] {
         process.terminate(DEADLINE)?;
     }

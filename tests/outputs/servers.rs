@@ -154,7 +154,7 @@ impl Certificates {
 const TEMPLATE: &str = r#"template(name="parts" type="string" string="%timereported:::date-rfc3339%|~|%syslogseverity%|~|%app-name%|~|%msgid%|~|%structured-data%|~|%msg%\n")"#;
 
 /// Debian's rsyslog in the gateway of a lab: UDP and TCP at port 5514, or TLS with client certificates at 6514. It writes
-/// to a file of this name.
+/// to a file, and what came in datagrams to one beside it with `.udp`.
 pub(crate) fn rsyslog(lab: &Lab, name: &str, tls: Option<&Certificates>) -> Result<(Process, PathBuf)> {
     let directory = lab.directory().join(name);
     std::fs::create_dir_all(&directory)?;
@@ -163,7 +163,7 @@ pub(crate) fn rsyslog(lab: &Lab, name: &str, tls: Option<&Certificates>) -> Resu
         None => r#"module(load="imtcp")
 module(load="imudp")
 input(type="imtcp" address="127.0.0.1" port="5514" ruleset="keep")
-input(type="imudp" address="127.0.0.1" port="5514" ruleset="keep")
+input(type="imudp" address="127.0.0.1" port="5514" ruleset="datagrams" rcvbufSize="4m")
 "#
         .to_owned(),
         Some(certificates) => format!(
@@ -178,8 +178,9 @@ input(type="imtcp" address="127.0.0.1" port="6514" ruleset="keep")
         ),
     };
     let text = format!(
-        "global(workDirectory=\"{}\" maxMessageSize=\"16k\")\n{input}{TEMPLATE}\nruleset(name=\"keep\") {{ action(type=\"omfile\" file=\"{}\" template=\"parts\") }}\n",
+        "global(workDirectory=\"{}\" maxMessageSize=\"16k\")\n{TEMPLATE}\nruleset(name=\"keep\") {{ action(type=\"omfile\" file=\"{}\" template=\"parts\") }}\nruleset(name=\"datagrams\") {{ action(type=\"omfile\" file=\"{}.udp\" template=\"parts\") }}\n{input}",
         directory.display(),
+        out.display(),
         out.display(),
     );
     let file = directory.join("rsyslog.conf");

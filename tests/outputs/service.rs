@@ -65,6 +65,7 @@ fn the_manager_hears_how_it_goes_and_sighup_applies_a_policy_that_was_changed() 
     verb(&lab, &["apply", other.to_str().unwrap()])?;
     // While it loads a policy the manager waits longer.
     ensure!(hear(&manager, "WATCHDOG_USEC=")?.contains("WATCHDOG_USEC=300000000"));
+    ensure!(hear(&manager, "STATUS=")?.contains(&format!("generation 2 of {}", other.display())));
     ensure!(hear(&manager, "WATCHDOG_USEC=")?.contains("WATCHDOG_USEC=3000000"));
     running.signal(Signal::HUP)?;
     hear(&manager, "WATCHDOG=1")?;

@@ -41,6 +41,7 @@ impl Agent {
     /// What decides now, for the log and for who asked.
     fn changed(&mut self, what: &str) -> Reply {
         self.name();
+        self.service.status(&self.standing());
         let record = &self.plane.active.record;
         tracing::warn!("{what}: generation {} of {}", record.id, record.policy_path.display());
         Reply::Changed {

@@ -25,6 +25,11 @@ impl Service {
         tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
+    /// Something else decides.
+    pub(super) fn status(&self, status: &str) {
+        tell(&[NotifyState::Status(status)]);
+    }
+
     /// It reads its policy anew.
     pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
