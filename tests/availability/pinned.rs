@@ -63,7 +63,7 @@ fn what_is_pinned_is_checked() -> Result<()> {
     let program = loaded_programs().flatten().find(|program| program.id() == id);
     let program = program.context("the slow path is loaded")?.fd()?;
     slots.clear_index(&0)?;
-    refuses(&lab, &exchanges, &["g1/SLOW_PATH", "no program"])?;
+    refuses(&lab, &exchanges, &["g1/SLOW_PATH", "no slow path"])?;
     slots.set(0, &program, 0)?;
 
     // Foreign: another map under the same name, then none at all.

@@ -5,12 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use aya::maps::{Array, Map, MapData, MapInfo, MapType};
-use aya::programs::Xdp;
+use aya::programs::{ProgramInfo, Xdp};
 use aya_obj::programs::XdpAttachType;
 
 use banchi_common::abi::{RULE_GRANT, RuleRow};
 
-use super::attach::program_name;
 use super::error::DatapathError;
 use super::forward::{Ways, forwarding};
 use super::generation::{Datapath, Hold, SLOW_PATH};
@@ -42,8 +41,14 @@ impl Datapath {
             map.pin(directory.join(name))
                 .map_err(|e| DatapathError::other(format!("pin the map {name}"), chain(&e)))?;
         }
-        let path = directory.join("program");
-        self.program_mut()?.pin(path).map_err(|e| DatapathError::other("pin the program", chain(&e)))?;
+        let pinned = |e: &dyn std::error::Error| DatapathError::other("pin the program", chain(e));
+        if let Hold::Loaded(ebpf) = &mut self.hold
+            && let Some(slow) = ebpf.program_mut(SLOW_PATH.0)
+        {
+            let slow: &mut Xdp = slow.try_into().map_err(|e| DatapathError::other("find the program", e))?;
+            slow.pin(directory.join(SLOW_PATH.0)).map_err(|e| pinned(&e))?;
+        }
+        self.program_mut()?.pin(directory.join("program")).map_err(|e| pinned(&e))?;
         store.write(record)
     }
 
@@ -62,7 +67,7 @@ impl Datapath {
         let own = fs::read_dir(&directory).into_iter().flatten().flatten();
         let own = own.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
         let shared = SHARED.iter().map(|name| ((*name).to_owned(), store.shared(name)));
-        for (name, path) in own.filter(|(name, _)| name != "program").chain(shared) {
+        for (name, path) in own.filter(|(name, _)| name != "program" && name != SLOW_PATH.0).chain(shared) {
             let info = MapInfo::from_pin(&path).map_err(|e| foreign(&name, chain(&e)))?;
             let data = MapData::from_pin(&path).map_err(|e| foreign(&name, chain(&e)))?;
             let kind = info.map_type().map_err(|e| foreign(&name, chain(&e)))?;
@@ -85,8 +90,9 @@ impl Datapath {
         let rows = image.rules.len() as u32;
         let secret = record.secret;
         let (name, slots) = SLOW_PATH;
-        if in_slot(&directory.join(slots)).and_then(program_name).as_deref() != Some(name) {
-            return Err(foreign(slots, "no program of this data plane".to_owned()));
+        let slow = ProgramInfo::from_pin(directory.join(name)).map_err(|e| foreign(name, chain(&e)))?;
+        if in_slot(&directory.join(slots)) != Some(slow.id()) {
+            return Err(foreign(slots, "no slow path, or another one".to_owned()));
         }
         let (hold, ways) = (Hold::Adopted { maps, program }, Ways::default());
         let mut adopted = Self { hold, rules, rows, conduits, secret, forwarding: forwarding(image), ways };

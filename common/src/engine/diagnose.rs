@@ -3,7 +3,7 @@
 use super::decide::Decision;
 use super::lookup::{Nodes, Roles, Strictness, rule_of};
 use super::tables::Tables;
-use crate::abi::{NODE_ASSET, NODE_MAC};
+use crate::abi::{Feature, NODE_ASSET, NODE_MAC};
 use crate::reason::Reason;
 use crate::wire::Headers;
 
@@ -39,12 +39,20 @@ pub(super) fn diagnose<T: Tables>(
 }
 
 /// The nearest rule: one that fits in all but one field, in a fixed order of fields.
+///
+/// What a pair has at all is asked first, since most pairs that deviate have nothing, and no pair has anything that this
+/// does not find.
 #[inline(always)]
 fn nearest<T: Tables>(tables: &T, headers: &Headers, nodes: &Nodes, decision: &mut Decision) -> Reason {
     use {Reason as R, Roles as Q, Strictness as S};
-    macro_rules! attempt {
-        ($roles:expr, $strictness:expr, $reason:expr) => {
-            let rule = rule_of(tables, headers, nodes, $roles, $strictness);
+    let forward = rule_of(tables, headers, nodes, Q::Forward, S::AnyService);
+    let back = rule_of(tables, headers, nodes, Q::Back, S::AnyService);
+    if forward | back == 0 {
+        return R::UnlistedPair;
+    }
+    macro_rules! found {
+        ($rule:expr, $reason:expr) => {
+            let rule = $rule;
             if rule != 0
                 && let Some(row) = tables.rule(rule)
             {
@@ -55,12 +63,21 @@ fn nearest<T: Tables>(tables: &T, headers: &Headers, nodes: &Nodes, decision: &m
             }
         };
     }
-    attempt!(Q::Forward, S::AnyLink, R::AddressPortMismatch);
-    attempt!(Q::Back, S::AnyLink, R::AddressPortMismatch);
-    attempt!(Q::Forward, S::AnySourcePort, R::SourcePortDeviation);
-    attempt!(Q::Back, S::AnySourcePort, R::SourcePortDeviation);
-    attempt!(Q::Swapped, S::AnySourcePort, R::ReversedDirection);
-    attempt!(Q::Forward, S::AnyService, R::UnlistedService);
-    attempt!(Q::Back, S::AnyService, R::UnlistedService);
+    macro_rules! attempt {
+        ($pair:expr, $roles:expr, $strictness:expr, $reason:expr) => {
+            if $pair != 0 {
+                found!(rule_of(tables, headers, nodes, $roles, $strictness), $reason);
+            }
+        };
+    }
+    if tables.uses(Feature::Relations) {
+        attempt!(forward, Q::Forward, S::AnyLink, R::AddressPortMismatch);
+        attempt!(back, Q::Back, S::AnyLink, R::AddressPortMismatch);
+    }
+    attempt!(forward, Q::Forward, S::AnySourcePort, R::SourcePortDeviation);
+    attempt!(back, Q::Back, S::AnySourcePort, R::SourcePortDeviation);
+    attempt!(back, Q::Swapped, S::AnySourcePort, R::ReversedDirection);
+    found!(forward, R::UnlistedService);
+    found!(back, R::UnlistedService);
     R::UnlistedPair
 }
