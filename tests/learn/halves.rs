@@ -11,6 +11,7 @@ use banchi::capture::{Captures, Frame};
 use banchi::learn::draft::{Options, draft};
 use banchi::learn::key::Key;
 use banchi::learn::{Flow, Ports, Table, Traffic, flows};
+use banchi_common::abi::Transport;
 use banchi_common::wire::{Bytes, Content, Headers, parse};
 
 /// Frames of a file with their times, and the middle between the first and the last.
@@ -60,7 +61,12 @@ fn cause(frame: &Frame, known: &[Flow], left_out: &[Flow]) -> Option<&'static st
         return Some("no flow: an error, a fragment, or a protocol that is in no rule");
     }
     let key = Key::of(&headers).0;
-    if left_out.iter().any(|flow| belongs(flow, &key)) {
+    let (_, sender) = Key::of(&headers);
+    let opens = key.transport() == Transport::Tcp && headers.tcp_flags & 0x12 == 0x02;
+    let asked = |flow: &&Flow| flow.server == key.address(sender) && belongs(flow, &key);
+    if opens && known.iter().any(|flow| asked(&flow)) {
+        Some("a SYN without ACK of the server that the first half asked: it opens a connection")
+    } else if left_out.iter().any(|flow| belongs(flow, &key)) {
         Some("the draft lists its flow as left out")
     } else if known.iter().any(|flow| belongs(flow, &key)) {
         None

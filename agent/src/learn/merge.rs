@@ -294,7 +294,7 @@ fn allow(lines: &[&str], conduit: usize) -> Result<(After, usize), MergeError> {
     let column = |at: usize, line: &str| if at == start { keys } else { indent(line) };
     let word = |line: &str| line.trim_start().trim_start_matches("- ").trim_start().starts_with("allow:");
     let Some((at, line)) = item().find(|(at, line)| column(*at, line) == keys && word(line)) else {
-        let last = item().last().map_or(start, |(at, _)| at);
+        let last = item().next_back().map_or(start, |(at, _)| at);
         return Ok((After { line: last, opens: true }, keys + 2));
     };
     if !is_open(line, "allow") {
@@ -379,11 +379,8 @@ impl Drafted {
             }
             let words = line.trim_start();
             match section {
-                "conduits" if words.starts_with('#') && indent(line) >= 6 => {
-                    if !words.starts_with("# ---") {
-                        comments.push(words.to_owned());
-                    }
-                }
+                "conduits" if words.starts_with("# ---") => {}
+                "conduits" if words.starts_with('#') && indent(line) >= 6 => comments.push(words.to_owned()),
                 "conduits" if line.starts_with("      - ") => {
                     let zone = |at: usize| new.zones.get(at).map_or(String::new(), |zone| zone.name.clone());
                     let Some(rule) = new.rules.iter().find(|rule| rule.line == number) else { continue };

@@ -65,7 +65,8 @@ pub(crate) fn walk(
         let fate = match ingress.place(&frame, captures.interfaces()) {
             Way::In(place) => {
                 let mut headers = Headers::default();
-                Ok(judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers))
+                let decision = judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers);
+                Ok(decision)
             }
             stays => Err(stays),
         };
