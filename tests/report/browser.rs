@@ -130,6 +130,7 @@ impl Browser {
 
     /// The page as it is printed, as PDF in base64.
     pub(crate) fn print(&mut self) -> String {
+        self.call("Emulation.setEmulatedMedia", json!({ "media": "print", "features": [] }));
         let params = json!({ "preferCSSPageSize": true, "printBackground": true });
         self.call("Page.printToPDF", params)["data"].as_str().unwrap().to_owned()
     }
