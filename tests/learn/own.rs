@@ -92,3 +92,18 @@ fn a_learnt_policy_lets_its_own_capture_pass() {
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+/// Plants that have nothing to do with each other, some with VLANs: whatever comes of it, it is a policy.
+#[test]
+fn all_captures_together_give_a_draft_that_loads() {
+    let Some(folder) = crate::captures() else { return };
+    let mut captures = Captures::open(&files(&folder)).unwrap();
+    let (mut table, mut frame) = (Table::new(1_000_000), Frame::default());
+    while captures.next(&mut frame) {
+        table.packet(&frame);
+    }
+    let traffic = table.finish();
+    let draft = draft(&traffic, &flows(&traffic), &Options::default());
+    let loaded = banchi::policy::load("draft.yaml", &draft.text);
+    assert!(draft.rules > 50 && loaded.policy.is_some(), "{} rules: {:#?}", draft.rules, loaded.diagnostics);
+}

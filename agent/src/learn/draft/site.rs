@@ -80,7 +80,12 @@ impl Site {
             let interfaces: BTreeSet<usize> = seen().filter_map(|station| station.interface).collect();
             let known = interfaces.first().filter(|_| interfaces.len() == 1 && shared > 1);
             let known = known.and_then(|at| options.interfaces.get(*at)).cloned();
-            let number = if basis == Basis::Vlans { 1 } else { place + 1 };
+            let number = match basis {
+                // One trunk. Whoever was never seen to send has no VLAN, so its zone is behind another port.
+                Basis::Vlans if seen().next().is_some() => 1,
+                Basis::Vlans => place + 2,
+                _ => place + 1,
+            };
             Zone {
                 name: name.clone(),
                 is_known: known.is_some(),
