@@ -93,10 +93,6 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
             reports.limited += 1;
             return;
         }
-        if window != 0 {
-            // A full table evicts its oldest entry; there is nothing to do about an error.
-            let _ = SUPPRESS.insert(&key, Suppressed { reported_ns: now, repeats: 0 }, 0);
-        }
     }
     let Some(mut room) = EVENTS.reserve::<Event>(0) else {
         reports.lost += 1;
@@ -153,6 +149,11 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
     }
     room.submit(0);
     reports.sent += 1;
+    // Not before: what was never reported is not repeated.
+    if window != 0 && known.is_none() {
+        // A full table evicts its oldest entry; there is nothing to do about an error.
+        let _ = SUPPRESS.insert(&key, Suppressed { reported_ns: now, repeats: 0 }, 0);
+    }
 }
 
 /// The flow without its noise. A client's port is noise; a server's port that does not belong to its

@@ -128,11 +128,16 @@ fn ask4(frame: &Frame, lookup: &mut Lookup) -> Result<(), Onward> {
     if net == 0 || net == 127 || net >= 224 {
         return Err(Onward::StrangeSource);
     }
+    // This network, and everybody on it: the stack forwards to neither, and its routes may lead somewhere all the same.
+    let destination = frame.u32(IP + 16).unwrap_or(0);
+    if destination >> 24 == 0 || destination == u32::MAX {
+        return Err(Onward::NotForwarded);
+    }
     lookup.family = AF_INET;
     lookup.__bindgen_anon_1.tot_len = first as u16;
     lookup.__bindgen_anon_2.tos = (first >> 16) as u8;
     lookup.__bindgen_anon_3.ipv4_src = source.to_be();
-    lookup.__bindgen_anon_4.ipv4_dst = frame.u32(IP + 16).unwrap_or(0).to_be();
+    lookup.__bindgen_anon_4.ipv4_dst = destination.to_be();
     Ok(())
 }
 

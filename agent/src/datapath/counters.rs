@@ -72,11 +72,13 @@ impl Datapath {
 }
 
 /// Waits until no packet is on its way through a program that was in a slot before: the kernel's own grace period. Where
-/// it cannot be asked for, time passes anyway before anybody looks at what such a program has counted.
+/// it cannot be asked for (on CPUs without ticks), a time that no packet takes.
 pub fn settle() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: the call takes two numbers, and touches no memory of this process.
-    let _ = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) };
+    if unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) } != 0 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
 }
 
 /// Reads the counters of rules, of reasons, and of reports.

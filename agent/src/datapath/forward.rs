@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::xdp::DevMapHash;
+use aya::maps::xdp::{DevMapHash, XdpMapError};
 use aya::maps::{Array, MapData, MapError};
 use banchi_common::abi::{Forwarding, Setting};
 
@@ -196,8 +196,18 @@ pub(super) fn make<T: std::borrow::BorrowMut<MapData>>(
     }
     for (key, to) in wanted {
         // Also where it seems to be there: an interface that was made again may have its old index.
-        map.insert(*key, *to, None, 0)
-            .map_err(|e| DatapathError::other(format!("access the map {name}"), super::load::chain(&e)))?;
+        match map.insert(*key, *to, None, 0) {
+            // It went since somebody looked; who follows interfaces sees that next.
+            Err(XdpMapError::MapError(MapError::SyscallError(error))) if is_no_device(&error.io_error) => {}
+            made => made.map_err(|e| {
+                DatapathError::other(format!("access the map {name}"), super::load::chain(&e))
+            })?,
+        }
     }
     Ok(())
+}
+
+/// What the kernel says of an interface that is not there, when it is to become an entry of a device map.
+fn is_no_device(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENODEV))
 }

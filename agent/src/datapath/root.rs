@@ -289,7 +289,12 @@ impl Root {
         let fd =
             generation.program()?.fd().map_err(|e| DatapathError::other("find the program", chain(&e)))?;
         self.programs.set(slot, fd, 0).map_err(|e| writing("PROGRAMS", &e))?;
-        self.wire(slot, generation)
+        // The generation decides from here on, so nothing below may say that it does not. These wires are those of a bypass,
+        // and are made again whenever interfaces change.
+        if let Err(error) = self.wire(slot, generation) {
+            tracing::warn!("a bypass would not know every wire of the policy: {error}");
+        }
+        Ok(())
     }
 
     /// Number of the generation in a slot, by what the kernel has there.
