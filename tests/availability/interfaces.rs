@@ -21,6 +21,7 @@ fn program(lab: &Lab, interface: &str) -> Result<Option<u64>> {
 
 /// Traffic goes on, and this policy decides: packets of its own ports pass, those of the other policy do not.
 fn check(lab: &Lab, (own, other): ((u16, u16), (u16, u16))) -> Result<()> {
+    joined(lab)?;
     let exchanges = Exchanges::start(lab)?;
     exchanges.go_on(0)?;
     exchanges.finish()?;
@@ -43,6 +44,25 @@ fn decides(lab: &Lab, (own, other): ((u16, u16), (u16, u16))) -> Result<()> {
 /// What passes, and what does not.
 const A_DECIDES: ((u16, u16), (u16, u16)) = (A, B);
 const B_DECIDES: ((u16, u16), (u16, u16)) = (B, A);
+
+/// Waits until both ends of the cable of `line-a` know that it is plugged in: the kernel tells them later.
+fn joined(lab: &Lab) -> Result<()> {
+    let switch = format!("{}sw-line-a", lab.prefix());
+    let ends: [&[&str]; 2] = [&["dev", "line-a"], &["dev", "uplink"]];
+    let began = Instant::now();
+    loop {
+        let mut up = 0;
+        for (at, end) in [&["ip"][..], &["ip", "-n", &switch]].into_iter().zip(ends) {
+            let text = lab.gateway().check(&[at, &["-j", "link", "show"], end].concat())?;
+            let links: Value = serde_json::from_str(&text)?;
+            up += usize::from(links[0]["operstate"] == "UP");
+        }
+        if up == ends.len() {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < DEADLINE, "the cable of line-a stays unplugged");
+    }
+}
 
 /// Removes the interface `line-a` of the gateway, as when a card is pulled out.
 fn remove(lab: &Lab) -> Result<()> {
