@@ -7,10 +7,10 @@ use banchi_tests::scenarios::POLICY;
 
 use super::{deviate, plant};
 
-/// Instructions in bytes, as the verifier left them and as the processor runs them.
+/// Instructions of the program that logs, in bytes: as the verifier left them and as the processor runs them.
 fn sizes(lab: &Lab) -> Result<(u32, u32)> {
     let generation = std::fs::read_dir(lab.pins().join("generations"))?.next().context("no generation")??;
-    let program = aya::programs::ProgramInfo::from_pin(generation.path().join("program"))?;
+    let program = aya::programs::ProgramInfo::from_pin(generation.path().join("slow_path"))?;
     Ok((program.size_translated().context("no size")?, program.size_jitted()))
 }
 
