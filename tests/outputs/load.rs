@@ -63,7 +63,9 @@ outputs:
     let (began, mut most) = (Instant::now(), before);
     for (number, event) in (0..events).zip(samples.iter().cycle()) {
         if number % 1_024 == 0 {
-            until("room", || Ok(outputs.status().iter().all(|one| one.waiting < QUEUE - 1_024)))?;
+            until("room", || {
+                Ok(outputs.status().iter().all(|one| one.waiting + one.spooled < QUEUE - 1_024))
+            })?;
             most = most.max(resident_kb()?);
         }
         outputs.publish(event);

@@ -66,7 +66,7 @@ fn status() -> banchi::control::Status {
         "version": "0", "running": true, "pid": 1, "since": null, "last_seen": null, "last_seen_ms_ago": null,
         "counts_since": "", "policy": EVIL, "policy_hash": "", "generation": 1, "previous": null,
         "confirm_until": null, "fell_back_at": null, "bypass": true, "bypassed": 0, "island": false, "losses": 0,
-        "fell_back": 0, "xdp_mode": "", "interfaces": [], "links": [], "enforced_unsafe": [finding],
+        "fell_back": 0, "forwarding": "stack", "wires": [], "forwarded": [], "outputs": [], "xdp_mode": "", "interfaces": [], "links": [], "enforced_unsafe": [finding],
         "kernel_bytes": 0, "grace_until": null, "conduits": [], "rules": vec![rule; 20], "reports": [],
         "events_unwritten": 0, "audit_unwritten": 0
     });
