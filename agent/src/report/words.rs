@@ -68,16 +68,8 @@ pub(super) fn span(first: u64, last: u64) -> String {
     }
 }
 
-/// A length of time in its unit.
-pub(super) fn length(nanoseconds: u64) -> String {
-    let seconds = nanoseconds / 1_000_000_000;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
+/// A length of time in its unit, as drafts say it.
+pub(super) use crate::learn::draft::span as length;
 
 /// Ports of one side.
 pub(super) fn ports(ports: &Ports) -> String {

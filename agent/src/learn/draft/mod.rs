@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 pub use assets::{AssetFile, AssetFileError, Known};
 pub use sort::LeftOut;
+pub(crate) use text::span;
 
 use super::{Flow, Traffic};
 

@@ -144,7 +144,8 @@ fn head(traffic: &Traffic, options: &Options, site: &Site, rules: &[Rule<'_>]) -
     text
 }
 
-fn span(nanoseconds: u64) -> String {
+/// A length of time in its unit.
+pub(crate) fn span(nanoseconds: u64) -> String {
     let seconds = nanoseconds / 1_000_000_000;
     match seconds {
         0..120 => format!("{seconds} s"),
