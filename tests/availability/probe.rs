@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use banchi_tests::lab::{Host, Lab, RawSocket};
 use banchi_tests::packet::Packet;
+use banchi_tests::traffic::uninterrupted;
 
 /// How long a packet may take that passes. One that does not costs this time.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -56,7 +57,7 @@ impl<'l> Probe<'l> {
         let mut buffer = [0; 64];
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             end.set_read_timeout(Some(left))?;
-            match end.recv(&mut buffer) {
+            match uninterrupted(|| end.recv(&mut buffer)) {
                 Ok(length) if buffer[..length] == number => return Ok(true),
                 Ok(_) => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,

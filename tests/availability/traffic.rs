@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use banchi_tests::lab::{Host, Lab};
-use banchi_tests::traffic::UdpEcho;
+use banchi_tests::traffic::{UdpEcho, uninterrupted};
 
 use super::BOTH;
 
@@ -84,8 +84,7 @@ fn ask_until(stop: &AtomicBool, socket: &UdpSocket, to: SocketAddr, done: &Atomi
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         socket.send_to(&number.to_be_bytes(), to)?;
-        let (length, _) = socket
-            .recv_from(&mut buffer)
+        let length = uninterrupted(|| socket.recv(&mut buffer))
             .with_context(|| format!("{to} did not answer question {number}"))?;
         ensure!(buffer[..length] == number.to_be_bytes(), "{to}: another answer than that to {number}");
         done.fetch_add(1, Ordering::Relaxed);

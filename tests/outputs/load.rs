@@ -11,6 +11,7 @@ use banchi::outputs::Outputs;
 
 use super::servers::{Counting, anywhere};
 use super::{reports, until};
+use banchi_tests::traffic::uninterrupted;
 
 /// Memory that outputs may add, in kilobytes, whatever comes.
 const BOUND: u64 = 96 << 10;
@@ -35,7 +36,7 @@ fn run(events: u64) -> Result<()> {
         let heard = Arc::clone(&heard);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while datagrams.recv(&mut buffer).is_ok() {
+            while uninterrupted(|| datagrams.recv(&mut buffer)).is_ok() {
                 heard.fetch_add(1, Ordering::Relaxed);
             }
         })

@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::PATIENCE;
+use banchi_tests::traffic::uninterrupted;
 
 fn verb(lab: &Lab, arguments: &[&str]) -> Result<String> {
     let output = agent::verb(lab, arguments)?;
@@ -34,7 +35,8 @@ fn hear(socket: &UnixDatagram, wanted: &str) -> Result<String> {
     let mut buffer = [0; 4096];
     let mut heard = Vec::new();
     loop {
-        let length = socket.recv(&mut buffer).with_context(|| format!("no {wanted} after {heard:?}"))?;
+        let length = uninterrupted(|| socket.recv(&mut buffer))
+            .with_context(|| format!("no {wanted} after {heard:?}"))?;
         let text = String::from_utf8(buffer[..length].to_vec())?;
         if text.lines().any(|line| line.starts_with(wanted)) {
             return Ok(text);

@@ -250,7 +250,7 @@ fn ask_each(
 fn ask(socket: &UdpSocket, question: &[u8], answer: &[u8], patience: Duration) -> Result<Outcome> {
     socket.set_read_timeout(Some(patience))?;
     let mut buffer = [0; 2048];
-    let asked = socket.send(question).and_then(|_| receive(socket, &mut buffer));
+    let asked = socket.send(question).and_then(|_| uninterrupted(|| socket.recv(&mut buffer)));
     match asked {
         Ok(length) => {
             anyhow::ensure!(buffer[..length] == *answer, "another answer: {:02x?}", &buffer[..length]);
@@ -261,9 +261,12 @@ fn ask(socket: &UdpSocket, question: &[u8], answer: &[u8], patience: Duration) -
 }
 
 /// A wait with a timeout is not taken up again by itself where a machine that was stopped goes on.
-fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
+///
+/// # Errors
+/// Those of the call, but an interruption.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
-        match socket.recv(buffer) {
+        match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return done,
         }

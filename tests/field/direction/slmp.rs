@@ -9,6 +9,7 @@ use banchi_tests::peers::{self, Peer};
 use banchi_tests::plant;
 
 use super::{COUNT, Deviation, Knock, Watched, all_good, send};
+use banchi_tests::traffic::uninterrupted;
 
 const POLICY: &str = "
 version: 1
@@ -63,7 +64,7 @@ fn modules_answer_to_the_pinned_port_and_do_not_ask() -> Result<()> {
         watched.deviates(&forged, || send(&modules[1], "answer", SILENT, target))?;
         watched.allows("an answer to no question where only the layout counts", || {
             send(&modules[0], "answer", SILENT, target)?;
-            open.recv(&mut [0; 64])?;
+            uninterrupted(|| open.recv(&mut [0; 64]))?;
             Ok(())
         })?;
         drop(open);
@@ -77,7 +78,7 @@ fn modules_answer_to_the_pinned_port_and_do_not_ask() -> Result<()> {
             let stopped = watched.mode == Mode::Enforce;
             socket.set_read_timeout(Some(if stopped { SILENCE } else { super::DEADLINE }))?;
             anyhow::ensure!(
-                socket.recv(&mut [0; 64]).is_err() == stopped,
+                uninterrupted(|| socket.recv(&mut [0; 64])).is_err() == stopped,
                 "answered in enforce, or not in alert"
             );
             Ok(QUESTION.to_vec())

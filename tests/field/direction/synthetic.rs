@@ -10,6 +10,7 @@ use banchi_tests::lab::{DEADLINE, Gateway, Lab};
 use banchi_tests::plant;
 
 use super::{Deviation, Knock, Watched, ask, device, send};
+use banchi_tests::traffic::uninterrupted;
 
 const POLICY: &str = "
 version: 1
@@ -61,7 +62,7 @@ fn same_port_protocols_tell_who_asks_by_their_frames() -> Result<()> {
         watched.allows("an unsolicited response of DNP3", || {
             let open = scada.udp((scada.ipv4(), 20_000))?;
             send(&devices[1], "notice", 20_000, (scada.ipv4(), 20_000))?;
-            open.recv(&mut [0; 64])?;
+            uninterrupted(|| open.recv(&mut [0; 64]))?;
             Ok(())
         })?;
         watched.allows("reading after the attacks", work)
@@ -113,7 +114,7 @@ fn what_an_answer_needs_is_what_the_service_says() -> Result<()> {
         let (client, server) = pair(514)?;
         watched.allows("one way", || {
             client.send(b"message")?;
-            server.recv(&mut [0; 64])?;
+            uninterrupted(|| server.recv(&mut [0; 64]))?;
             Ok(())
         })?;
         let back = Deviation::new("back on a one-way service", "reversed-direction", controller, scada);
@@ -125,9 +126,9 @@ fn what_an_answer_needs_is_what_the_service_says() -> Result<()> {
         let (client, server) = pair(2222)?;
         watched.allows("both ways, unasked", || {
             server.send(b"input")?;
-            client.recv(&mut [0; 64])?;
+            uninterrupted(|| client.recv(&mut [0; 64]))?;
             client.send(b"output")?;
-            server.recv(&mut [0; 64])?;
+            uninterrupted(|| server.recv(&mut [0; 64]))?;
             Ok(())
         })?;
 
@@ -137,7 +138,7 @@ fn what_an_answer_needs_is_what_the_service_says() -> Result<()> {
             client.send_to(b"call", (controller.ipv4(), 34_964))?;
             let (_, asker) = server.recv_from(&mut [0; 64])?;
             other.send_to(b"answer", asker)?;
-            client.recv(&mut [0; 64])?;
+            uninterrupted(|| client.recv(&mut [0; 64]))?;
             Ok(())
         })?;
 
@@ -145,9 +146,9 @@ fn what_an_answer_needs_is_what_the_service_says() -> Result<()> {
         let began = Instant::now();
         watched.allows("an answer in time", || {
             client.send(b"question")?;
-            server.recv(&mut [0; 64])?;
+            uninterrupted(|| server.recv(&mut [0; 64]))?;
             server.send(b"answer")?;
-            client.recv(&mut [0; 64])?;
+            uninterrupted(|| client.recv(&mut [0; 64]))?;
             Ok(())
         })?;
         // The same answer again and again, until it comes too late.
