@@ -8,8 +8,8 @@ use banchi::datapath::{Datapath, Options};
 use banchi::image::{CompileError, Image, compile};
 use banchi::policy::model::Policy;
 use banchi_common::abi::{
-    Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, NodeRow, PortRow, RelationRow, RuleRow,
-    ServerRow, ServiceRow, Setting,
+    Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, Forwarding, NodeRow, PortRow, RelationRow,
+    RuleRow, ServerRow, ServiceRow, Setting,
 };
 use banchi_common::engine::{FragmentKey, Nodes, Tables, go_on, judge, set_out, verdict};
 use banchi_common::reason::Verdict;
@@ -162,7 +162,10 @@ pub(crate) struct Kernel(Datapath);
 
 impl Subject for Kernel {
     fn new(policy: &Policy) -> Result<Option<Self>> {
-        let Some(image) = compiled(policy)? else { return Ok(None) };
+        let Some(mut image) = compiled(policy)? else { return Ok(None) };
+        // A verdict does not depend on how a packet leaves.
+        let way = Forwarding::ALL[policy.rules.len() % Forwarding::ALL.len()];
+        image.set(Setting::Forwarding, way as u32);
         let indices = image.interfaces.iter().map(|name| index(name)).collect::<Result<Vec<_>>>()?;
         let options = Options { trace: true, test_clock: true, ..Options::default() };
         Ok(Some(Self(Datapath::load(&image, &indices, &options)?)))
