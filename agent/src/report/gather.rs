@@ -315,7 +315,7 @@ fn line(known: &mut Known<'_>, flow: Flow, judged: Judged) -> Line {
 }
 
 /// The zone that an address lives in.
-pub(super) fn home(policy: &Policy, address: IpAddr) -> Option<ZoneId> {
+pub(crate) fn home(policy: &Policy, address: IpAddr) -> Option<ZoneId> {
     let zones = policy.zones.iter().enumerate();
     let networks = zones.flat_map(|(at, zone)| zone.networks.iter().map(move |network| (at, network)));
     let fitting = networks.filter(|(_, network)| network.contains(&address));
@@ -329,7 +329,7 @@ fn name(policy: &Policy, address: IpAddr) -> String {
 }
 
 /// Whether an address is among those of an asset.
-pub(super) fn holds(addresses: &[Addresses], address: IpAddr) -> bool {
+pub(crate) fn holds(addresses: &[Addresses], address: IpAddr) -> bool {
     addresses.iter().any(|addresses| match addresses {
         Addresses::Host(host) => *host == address,
         Addresses::Range(first, last) => (*first..=*last).contains(&address),
@@ -338,7 +338,7 @@ pub(super) fn holds(addresses: &[Addresses], address: IpAddr) -> bool {
 }
 
 /// How many addresses there are.
-pub(super) fn width(addresses: &Addresses) -> u128 {
+pub(crate) fn width(addresses: &Addresses) -> u128 {
     let bits = |address: &IpAddr| match address {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits(),
