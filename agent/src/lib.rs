@@ -23,3 +23,4 @@ pub mod plane;
 pub mod policy;
 pub mod report;
 pub mod review;
+pub mod usage;

@@ -143,6 +143,17 @@ pub struct Gathered {
     pub unplaced: u64,
 }
 
+impl Gathered {
+    /// What no captures say of a policy.
+    pub fn none(policy: &Policy) -> Self {
+        Self {
+            conduits: vec![ConduitFacts::default(); policy.conduits.len() + 1],
+            rules: vec![Count::NONE; policy.rules.len()],
+            ..Self::default()
+        }
+    }
+}
+
 /// What became of the packets of one tuple.
 #[derive(Default)]
 struct Judged {
@@ -183,11 +194,7 @@ pub fn gather(
     limit: usize,
     progress: impl FnMut(&Captures),
 ) -> Gathered {
-    let mut gathered = Gathered {
-        conduits: vec![ConduitFacts::default(); policy.conduits.len() + 1],
-        rules: vec![Count::NONE; policy.rules.len()],
-        ..Gathered::default()
-    };
+    let mut gathered = Gathered::none(policy);
     let mut tuples: HashMap<Key, Judged> = HashMap::new();
     walk(captures, policy, image, progress, |frame, fate| {
         let decision = match fate {

@@ -107,10 +107,25 @@ impl Heap {
         self.events += 1;
         match subject {
             Some(subject) => self.other(subject, event),
-            None if event.src.is_some() && event.dst.is_some() && event.transport.is_some() => {
-                self.talks.add(event);
-            }
+            None if self.is_of_flow(&event) => self.talks.add(event),
             None => self.other(other(&event), event),
+        }
+    }
+
+    /// Whether somebody asks or answers: an ICMP error only speaks of something else.
+    fn is_of_flow(&self, event: &Event) -> bool {
+        if event.src.is_none() || event.dst.is_none() || event.transport.is_none() {
+            return false;
+        }
+        if !matches!(event.transport.as_deref(), Some("icmp" | "icmpv6")) {
+            return true;
+        }
+        match event.kind {
+            Kind::Repeats => !self.others.contains_key(&other(event)),
+            Kind::Deviation => {
+                let (_, headers) = event.headers();
+                matches!((headers.protocol, headers.icmp_type), (1, 0 | 8) | (58, 128 | 129))
+            }
         }
     }
 

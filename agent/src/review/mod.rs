@@ -189,10 +189,18 @@ fn stopped(policy: &Policy, image: &Image, samples: &[Event]) -> Option<Reason> 
         let interface = event.interface.as_ref().and_then(place);
         let frame = Frame { interface, bytes, missing, ..Frame::default() };
         match decide(&mut ingress, image, &frame, &image.interfaces) {
+            // Of a device counts only that it is one: what it sends is another change.
+            Ok(decision) if is_of_device(event.reason) => {
+                Some(decision.reason).filter(|reason| *reason == event.reason)
+            }
             Ok(decision) => Some(decision.reason).filter(|reason| !reason.passes()),
             Err(_) => Some(event.reason),
         }
     })
+}
+
+const fn is_of_device(reason: Reason) -> bool {
+    matches!(reason, Reason::MacMismatch | Reason::ArpSpoof | Reason::WrongZone)
 }
 
 struct Look<'p> {

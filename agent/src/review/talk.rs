@@ -92,17 +92,17 @@ pub(super) struct Talks {
 }
 
 impl Talks {
-    /// Takes an event in. False where it has no two addresses.
-    pub(super) fn add(&mut self, event: Event) -> bool {
+    /// Takes an event in that has two addresses.
+    pub(super) fn add(&mut self, event: Event) {
         let (Some(src), Some(dst), Some(transport)) = (event.src, event.dst, event.transport.clone()) else {
-            return false;
+            return;
         };
         let (from, to) = ((src, event.src_port), (dst, event.dst_port));
         let ends = [from.min(to), from.max(to)];
         let key = (transport, ends[0], ends[1]);
         if self.known.len() >= MOST && !self.known.contains_key(&key) {
             self.left_out += event.packets();
-            return true;
+            return;
         }
         let talk = self.known.entry(key.clone()).or_insert_with(|| Talk {
             transport: key.0,
@@ -112,7 +112,6 @@ impl Talks {
             last: event.time.clone(),
         });
         talk.add(event, usize::from(from != ends[0]));
-        true
     }
 
     /// Each conversation with the place of the end that answers.

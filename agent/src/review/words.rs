@@ -149,10 +149,10 @@ pub(super) fn text(policy: &Policy, group: &Group, kind: Kind) -> String {
                 })
                 .collect();
             format!(
-                "{} asks {} hosts on {} ports in all, and hardly anybody speaks with it: a scan, or a new station whose \
+                "{} asks {} on {} ports in all, and hardly anybody speaks with it: a scan, or a new station whose \
                  questions are dropped.",
                 host_in_full(policy, *source),
-                hosts.len(),
+                if hosts.len() == 1 { "one host".to_owned() } else { format!("{} hosts", hosts.len()) },
                 group.members.len()
             )
         }
