@@ -256,3 +256,49 @@ fn each_kind_is_told() -> Result<()> {
     ensure!(fs::read_to_string(&file)? == policy.replace("00:80:f4:0a:0b:0c", &mac));
     agent.stop()
 }
+
+#[test]
+fn what_nothing_uses_is_told() -> Result<()> {
+    let lab = plant()?;
+    let agent = Agent::start(&lab, POLICY)?;
+    let (scada, plc) = (lab.host("scada"), lab.host("plc-1"));
+    let _server = TcpEcho::new(plc, (plc.ipv4(), 502))?;
+    ensure!(ask_tcp(scada, (scada.ipv4(), 0), (plc.ipv4(), 502), b"read", PATIENCE)? == Outcome::Answered);
+    let usage = |more: &[&str]| -> Result<Value> {
+        Ok(serde_json::from_str(&succeed(&lab, &[&["audit", "policy", "--json"], more].concat())?)?)
+    };
+    let states = |found: &Value| -> Vec<(String, String)> {
+        let word = |rule: &Value, key: &str| rule[key].as_str().unwrap_or_default().to_owned();
+        let rules = found["rules"].as_array().into_iter().flatten();
+        rules.map(|rule| (word(rule, "name"), word(rule, "state"))).collect()
+    };
+    // Nobody has counted for so long.
+    let found = usage(&[])?;
+    let (first, others) =
+        states(&found).split_first().map(|(a, b)| (a.clone(), b.to_vec())).context("rules")?;
+    ensure!(first == ("polling".to_owned(), "used".to_owned()), "{found:#}");
+    ensure!(others.len() == 4 && others.iter().all(|(_, state)| state == "unknown"), "{found:#}");
+    ensure!(found["unseen_assets"] == serde_json::json!([]), "{found:#}");
+
+    // What the gateway said before it was started anew counts as well, and what another agent counted anyway.
+    let mut old = agent.status()?;
+    old["counts_since"] = "2020-01-01T00:00:00.000000Z".into();
+    let file = lab.directory().join("old.json");
+    fs::write(&file, old.to_string())?;
+    agent.end(Signal::TERM)?;
+    let before = ["--status", file.to_str().unwrap(), "--live"];
+    let found = usage(&before)?;
+    let unused = states(&found).iter().filter(|(_, state)| state == "unused").count();
+    ensure!(unused == 4 && found["rules"][0]["state"] == "used", "{found:#}");
+    // The workstation is in rules of its own that nothing used, and SCADA is not.
+    ensure!(found["unseen_assets"][0]["name"] == "workstation", "{found:#}");
+    ensure!(found["unseen_assets"].as_array().is_some_and(|assets| assets.len() == 2), "{found:#}");
+    ensure!(found["conduits"][0]["name"] == "control-line-a" && found["conduits"][0]["figure"].is_number());
+    let shown = succeed(&lab, &[&["audit", "policy"], &before[..]].concat())?;
+    text_fits(&shown, 80)?;
+    ensure!(shown.contains("5 rules: 1 used, 4 unused for 30 days"), "{shown}");
+    // The trail is where it was.
+    ensure!(succeed(&lab, &["audit", "trail"])? == succeed(&lab, &["audit"])?);
+    let agent = Agent::start(&lab, POLICY)?;
+    agent.stop()
+}

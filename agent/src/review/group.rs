@@ -35,6 +35,8 @@ pub(super) enum Subject {
         /// The server's port; with `from` the client's.
         port: Option<u16>,
         from: bool,
+        /// Both ports are the same, so that they do not show who asks.
+        same: bool,
     },
     /// An address speaks with a hardware address that is not its own.
     Station { address: IpAddr, mac: [u8; 6] },
@@ -216,6 +218,7 @@ fn flow(policy: &Policy, talk: &Talk, asks: End, answers: End) -> Subject {
         server: answers.0,
         port: if from { asks.1 } else { answers.1 },
         from,
+        same: asks.1.is_some() && asks.1 == answers.1,
     }
 }
 

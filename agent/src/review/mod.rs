@@ -309,7 +309,7 @@ impl Look<'_> {
 
 /// The first question of a flow.
 fn question(group: &Group) -> Option<Question> {
-    let Subject::Flow { transport, client, server, port, from } = &group.subject else { return None };
+    let Subject::Flow { transport, client, server, port, from, .. } = &group.subject else { return None };
     let port = port.unwrap_or(0);
     let other = |ports: &std::collections::BTreeSet<u16>| ports.first().copied().unwrap_or(SOME_PORT);
     let (source_port, destination_port) =
@@ -349,7 +349,11 @@ fn source(group: &Group) -> Option<IpAddr> {
 /// A hash of what a change is about. What goes into it is never changed: decisions hang on it.
 fn id(subject: &Subject) -> String {
     let text = match subject {
-        Subject::Flow { transport, client, server, port, from } => {
+        // Who asks may be a guess there, and another one tomorrow.
+        Subject::Flow { transport, client, server, port: Some(port), same: true, .. } => {
+            format!("flow {transport} {} {} same {port}", client.min(server), client.max(server))
+        }
+        Subject::Flow { transport, client, server, port, from, .. } => {
             let port = port.map_or_else(String::new, |port| port.to_string());
             let way = if *from { "from" } else { "to" };
             format!("flow {transport} {client} {server} {way} {port}")

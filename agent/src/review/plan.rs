@@ -61,7 +61,7 @@ pub struct Chosen {
     pub is_new: bool,
     /// What it is.
     #[serde(skip)]
-    pub service: Service,
+    pub service: Box<Service>,
 }
 
 /// Why a policy stays as it is.
@@ -194,7 +194,7 @@ fn chosen(policy: &Policy, group: &Group, transport: Transport, port: Option<u16
         own.chain(listed.filter(|service| serves(service) && is_one(&service.port))).collect();
     let rank = |service: &&&Service| port.map_or(0, |port| width(&service.port, port, server));
     if let Some(fits) = known.iter().filter(|service| asked(service)).min_by_key(rank) {
-        return Chosen { name: fits.name.clone(), is_new: false, service: (*fits).clone() };
+        return Chosen { name: fits.name.clone(), is_new: false, service: Box::new((*fits).clone()) };
     }
     let taken: BTreeSet<&str> = policy.services.iter().map(|service| service.name.as_str()).collect();
     let listed = catalogue::entries().iter().map(|entry| entry.service.name.as_str());
@@ -222,7 +222,7 @@ fn chosen(policy: &Policy, group: &Group, transport: Transport, port: Option<u16
     };
     let port = port.map_or_else(|| "-echo".to_owned(), |port| format!("-{port}"));
     service.name = free(&format!("{}{port}{from}", transport.name()), &taken);
-    Chosen { name: service.name.clone(), is_new: true, service }
+    Chosen { name: service.name.clone(), is_new: true, service: Box::new(service) }
 }
 
 fn is_one(port: &ServerPort) -> bool {

@@ -67,7 +67,7 @@ pub(super) fn ports<'p>(ports: impl IntoIterator<Item = &'p u16>) -> String {
 /// In a few words.
 pub(super) fn title(policy: &Policy, group: &Group) -> String {
     match &group.subject {
-        Subject::Flow { transport, client, server, port, from } => {
+        Subject::Flow { transport, client, server, port, from, .. } => {
             let port = port.map_or_else(String::new, |port| format!("/{port}"));
             let from = if *from { "from " } else { "" };
             format!("{} > {} {from}{transport}{port}", host(policy, *client), host(policy, *server))
@@ -88,7 +88,7 @@ pub(super) fn title(policy: &Policy, group: &Group) -> String {
 /// In a sentence.
 pub(super) fn text(policy: &Policy, group: &Group, kind: Kind) -> String {
     match &group.subject {
-        Subject::Flow { transport, client, server, port, from } => {
+        Subject::Flow { transport, client, server, port, from, .. } => {
             let (asker, other) = (host_in_full(policy, *client), host_in_full(policy, *server));
             if *from {
                 return format!(

@@ -128,8 +128,7 @@ fn text(found: &Usage) -> String {
         let day = since.get(..10).unwrap_or(since);
         text += &format!("the gateway has counted since {day}, for {:.1} days\n", found.counted_days);
     }
-    let rows: Vec<Vec<String>> =
-        found.rules.iter().filter(|rule| is_found(rule)).map(|rule| row(rule)).collect();
+    let rows: Vec<Vec<String>> = found.rules.iter().filter(|rule| is_found(rule)).map(row).collect();
     if !rows.is_empty() {
         text.push('\n');
         let headings = ["line", "rule", "state", "last", "clients", "servers", "ports"];
