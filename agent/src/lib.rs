@@ -22,3 +22,5 @@ pub mod outputs;
 pub mod plane;
 pub mod policy;
 pub mod report;
+pub mod review;
+pub mod usage;

@@ -21,6 +21,7 @@ mod pinned;
 mod progress;
 mod recorded;
 mod report;
+mod review;
 mod revoke;
 mod rollback;
 mod run;
@@ -79,6 +80,8 @@ enum Verb {
     Status(status::Args),
     /// Show events
     Events(events::Args),
+    /// Go through what deviated: accept it, let it pass for a time, dismiss it, or call it malicious
+    Review(review::Args),
     /// Show who changed what
     Audit(audit::Args),
     /// Switch between alert and enforce
@@ -153,6 +156,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Review(args) => review::run(&args),
         Verb::Audit(args) => audit::run(&args),
         Verb::Mode(args) => mode::run(&args),
         Verb::Apply(args) => apply::run(&args),
