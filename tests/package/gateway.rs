@@ -35,6 +35,8 @@ impl Gateway {
         fs::create_dir_all(lab.pins())?;
         // As systemd mounts a BPF file system.
         fs::set_permissions(lab.pins(), Permissions::from_mode(0o700))?;
+        fs::write(root.path().join("etc/hostname"), "gateway\n")?;
+        fs::write(root.path().join("etc/hosts"), "127.0.0.1 localhost gateway\n")?;
         let notify = lab.directory().join("notify");
         let manager = UnixDatagram::bind(&notify)?;
         manager.set_read_timeout(Some(PATIENCE))?;

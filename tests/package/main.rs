@@ -20,7 +20,7 @@ fn lab() -> Result<Lab> {
         Zone::new("eth1")
             .network("10.10.0.1/16")
             .host("scada", &["10.10.1.5"])
-            .host("laptop", &["10.10.9.99"]),
+            .host("laptop", &["10.10.1.99"]),
         Zone::new("eth2")
             .network("10.20.0.1/24")
             .host("plc-1", &["10.20.0.11"])

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent;
 use banchi_tests::lab::{DEADLINE, Lab, Process, SILENCE};
 use banchi_tests::traffic::{self, LINKED_BASE, Outcome, TcpEcho, UdpEcho};
-use rustix::process::Signal;
 
 use super::built::{self, packages};
 use super::gateway::Gateway;
@@ -21,6 +20,13 @@ use super::runbook::Runbook;
 const PROBE: Duration = Duration::from_millis(50);
 /// The last word of the traffic that is recorded.
 const LAST: &[u8] = b"that was all";
+
+/// What becomes of a laptop that nobody has listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Laptop {
+    Passes,
+    Stopped,
+}
 
 struct Newcomer<'lab> {
     lab: &'lab Lab,
@@ -92,6 +98,18 @@ impl<'lab> Newcomer<'lab> {
         Ok(outcome == Outcome::Answered)
     }
 
+    /// The plant works, and the laptop fares like this.
+    #[track_caller]
+    fn expect(&self, laptop: Laptop) -> Result<()> {
+        let found = if self.laptop_passes()? { Laptop::Passes } else { Laptop::Stopped };
+        let status =
+            || self.gateway.run("banchi status", "").map(|output| output.to_string()).unwrap_or_default();
+        let line = std::panic::Location::caller().line();
+        ensure!(self.works()?, "line {line}: the plant does not work\n{}", status());
+        ensure!(found == laptop, "line {line}: {found:?}, and not {laptop:?}\n{}", status());
+        Ok(())
+    }
+
     /// Records the plant at work.
     fn record(&mut self) -> Result<()> {
         let recording = self.start("sudo tcpdump -U -i eth1 -w plant.pcap")?;
@@ -138,15 +156,15 @@ fn every_command_of_the_runbook_leads_from_nothing_to_enforce_and_back() -> Resu
     fs::remove_file(newcomer.gateway.file("/root").join(packages.this.file_name().unwrap()))?;
     newcomer.gateway.bring(&packages.next)?;
     newcomer.run("sudo apt install ./banchi_*.deb")?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
     take_off(&mut newcomer)?;
     newcomer.gateway.check("systemctl start banchi")?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
     let said = newcomer.answer("sudo apt remove banchi", "y")?;
     ensure!(said.contains("THE DATA PLANE STAYS ATTACHED"), "{said}");
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
     newcomer.answer("sudo apt purge banchi", "y")?;
-    ensure!(newcomer.works()? && newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Passes)?;
     newcomer.runbook.finish()
 }
 
@@ -189,11 +207,11 @@ fn alert(newcomer: &mut Newcomer<'_>) -> Result<()> {
     newcomer.run("sudo systemctl enable --now banchi")?;
     let status = newcomer.run("sudo banchi status")?;
     ensure!(!status.contains("enforce"), "a draft enforces nothing: {status}");
-    ensure!(newcomer.works()? && newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Passes)?;
 
     let events = newcomer.start("sudo banchi events --follow")?;
     let (laptop, plc) = (newcomer.lab.host("laptop"), newcomer.lab.host("plc-1").ipv4());
-    let would_drop = |line: &str| line.contains("would-drop") && line.contains("10.10.9.99");
+    let would_drop = |line: &str| line.contains("would-drop") && line.contains("10.10.1.99");
     let end = Instant::now() + DEADLINE;
     // Another port each time: what was reported once is only counted then.
     for port in 9000.. {
@@ -207,32 +225,32 @@ fn alert(newcomer: &mut Newcomer<'_>) -> Result<()> {
 }
 
 fn enforce(newcomer: &mut Newcomer<'_>) -> Result<()> {
-    let name = newcomer.conduit()?;
-    let name = [("NAME", name.as_str())];
-    newcomer.run_for("sudo banchi mode enforce --conduit NAME", &name)?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
-    newcomer.run_for("sudo banchi mode alert --conduit NAME", &name)?;
-    ensure!(newcomer.works()? && newcomer.laptop_passes()?);
-
     let draft = fs::read_to_string(newcomer.gateway.file("/root/draft.yaml"))?;
-    let new = draft.replacen("version: 1\n", "version: 1\ndefaults: { mode: enforce }\n", 1);
-    ensure!(new != draft && !draft.contains("defaults:"), "{draft}");
+    let new = draft.replacen("defaults: { mode: alert }", "defaults: { mode: enforce }", 1);
+    ensure!(new != draft, "{draft}");
     fs::write(newcomer.gateway.file("/root/new.yaml"), new)?;
     newcomer.run("banchi check new.yaml")?;
     let difference = "sudo banchi diff new.yaml";
     newcomer.runbook.take(difference)?;
     let output = newcomer.gateway.run(difference, "")?;
-    ensure!(output.status.code() == Some(1) && output.stdout.contains("enforce"), "{output}");
+    ensure!(output.status.code() == Some(1) && output.stdout.contains("alert > ENFORCE"), "{output}");
     newcomer.run("sudo banchi apply new.yaml --confirm-within 5m")?;
     ensure!(!newcomer.gateway.json("banchi status --json")?["confirm_until"].is_null());
     newcomer.run("sudo banchi confirm")?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
     let events = newcomer.gateway.check("banchi events --json")?;
     ensure!(events.contains(r#""verdict":"drop""#), "{events}");
     newcomer.run("sudo banchi rollback")?;
-    ensure!(newcomer.works()? && newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Passes)?;
     newcomer.run("sudo banchi rollback")?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
+    // By hand: that stays, whatever a policy says later.
+    let name = newcomer.conduit()?;
+    let name = [("NAME", name.as_str())];
+    newcomer.run_for("sudo banchi mode alert --conduit NAME", &name)?;
+    newcomer.expect(Laptop::Passes)?;
+    newcomer.run_for("sudo banchi mode enforce --conduit NAME", &name)?;
+    newcomer.expect(Laptop::Stopped)?;
     newcomer.gateway.check("install -m 644 new.yaml /etc/banchi/policy.yaml")?;
     Ok(())
 }
@@ -241,31 +259,31 @@ fn panic_and_recover(newcomer: &mut Newcomer<'_>) -> Result<()> {
     let name = newcomer.conduit()?;
     let name = [("NAME", name.as_str())];
     newcomer.run("sudo banchi mode alert --all")?;
-    ensure!(newcomer.works()? && newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Passes)?;
     newcomer.run_for("sudo banchi mode enforce --conduit NAME", &name)?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
     newcomer.run("sudo banchi bypass")?;
-    ensure!(newcomer.works()? && newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Passes)?;
     newcomer.run("sudo banchi bypass --off")?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
     newcomer.run("sudo banchi island")?;
     ensure!(!newcomer.works()?);
     newcomer.run_for("sudo banchi island --keep NAME", &name)?;
     ensure!(newcomer.works()?);
     newcomer.run("sudo banchi island --off")?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
     Ok(())
 }
 
 fn maintain(newcomer: &mut Newcomer<'_>) -> Result<()> {
     let grant = "banchi grant --client 10.10.9.99 --server plc-3 --service any --for 2h --reason 'firmware, ticket 4711'";
-    newcomer.run_for(grant, &[("plc-3", "10.20.0.12")])?;
+    newcomer.run_for(grant, &[("10.10.9.99", "10.10.1.99"), ("plc-3", "10.20.0.12")])?;
     ensure!(newcomer.laptop_passes()?);
     let grants = newcomer.run("banchi grants")?;
     ensure!(grants.contains("4711"), "{grants}");
     newcomer.run("banchi grants --suggest")?;
     newcomer.run("banchi revoke 1")?;
-    ensure!(newcomer.works()? && !newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Stopped)?;
 
     let log = newcomer.run("banchi audit")?;
     ensure!(log.contains("grant") && log.contains("bypass"), "{log}");
@@ -290,12 +308,12 @@ fn take_off(newcomer: &mut Newcomer<'_>) -> Result<()> {
     newcomer.gateway.check("groupadd soc && groupadd shift-leads && groupadd ot-engineers")?;
     let by_hand = newcomer.start("banchi run --readers soc --operators shift-leads,ot-engineers")?;
     by_hand.wait_stderr(|line| line.starts_with("banchi: ready"), 6 * DEADLINE)?;
-    by_hand.signal(Signal::TERM)?;
+    newcomer.gateway.check("kill -TERM $(pidof banchi)")?;
     by_hand.finish(DEADLINE)?;
     let said = newcomer.answer("sudo banchi detach", "detach")?;
     ensure!(said.contains("detached from 2 interface(s)"), "{said}");
     let link = newcomer.run("ip -details link show dev eth1")?;
     ensure!(!link.contains("xdp"), "{link}");
-    ensure!(newcomer.works()? && newcomer.laptop_passes()?);
+    newcomer.expect(Laptop::Passes)?;
     Ok(())
 }
