@@ -17,6 +17,7 @@ mod grants;
 mod island;
 mod learn;
 mod mode;
+mod pages;
 mod pinned;
 mod progress;
 mod recorded;
@@ -106,6 +107,9 @@ enum Verb {
     Island(island::Args),
     /// Take the data plane off
     Detach(detach::Args),
+    /// Write man pages and completions for shells
+    #[command(hide = true)]
+    Pages(pages::Args),
 }
 
 /// Where the agent listens.
@@ -169,6 +173,7 @@ pub fn main() -> ExitCode {
         Verb::Bypass(args) => bypass::run(&args),
         Verb::Island(args) => island::run(&args),
         Verb::Detach(args) => detach::run(&args),
+        Verb::Pages(args) => pages::run(&args),
     }
 }
 
