@@ -2,6 +2,7 @@
 //!
 //! Needs root, dumpcap (of tshark's package), and the binary of `cargo xtask build`.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use anyhow::{Result, ensure};
 use banchi::capture::{Captures, Frame};
 use banchi_tests::agent::{self, Agent, Mode};
 use banchi_tests::lab::{DEADLINE, Gateway, Lab, Process};
+use banchi_tests::packet::Packet;
 use banchi_tests::plant;
 use banchi_tests::scenarios::{POLICY, SCENARIOS, Scenario};
 use banchi_tests::stage::{Observation, Stage};
@@ -24,18 +26,24 @@ fn record(lab: &Lab, path: &Path) -> Result<Process> {
     Ok(process)
 }
 
-/// Waits until the recording has a packet to a port.
-fn recorded(path: &Path, port: u16) -> Result<()> {
+/// Waits until the recording has everything so far: until it has a packet that the laptop sends from now on.
+fn recorded(lab: &Lab, path: &Path) -> Result<()> {
+    const PORT: u16 = 49_000;
+    let laptop = lab.host("laptop");
+    let socket = laptop.raw("eth0")?;
+    let packet = Packet::udp((laptop.ipv4(), PORT), (Ipv4Addr::new(10, 20, 0, 250), PORT));
+    let frame = packet.to_mac(lab.gateway_mac("control")).build();
     let deadline = Instant::now() + DEADLINE;
     loop {
         let mut captures = Captures::open(&[path.to_owned()])?;
-        let mut frame = Frame::default();
-        while captures.next(&mut frame) {
-            if frame.bytes.get(36..38) == Some(&port.to_be_bytes()) {
+        let mut seen = Frame::default();
+        while captures.next(&mut seen) {
+            if seen.bytes.get(36..38) == Some(&PORT.to_be_bytes()) {
                 return Ok(());
             }
         }
-        ensure!(Instant::now() < deadline, "port {port} is not recorded");
+        ensure!(Instant::now() < deadline, "the mark is not recorded");
+        socket.send(&frame)?;
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -44,7 +52,7 @@ fn recorded(path: &Path, port: u16) -> Result<()> {
 fn a_running_agent_is_part_of_the_report() -> Result<()> {
     let lab = Lab::new(Gateway::Routes, &plant::zones())?;
     let named = |name: &str| *SCENARIOS.iter().find(|scenario| scenario.name == name).unwrap();
-    // Modbus, the ring, and a deviation; last so that the recording has everything before it.
+    // Modbus, the ring, and a deviation.
     let scenarios: [Scenario; 3] = [named("modbus"), named("ring"), named("unlisted service")];
     let stage = Stage::new(&lab, &scenarios)?;
     let agent = Agent::start(&lab, POLICY)?;
@@ -56,7 +64,7 @@ fn a_running_agent_is_part_of_the_report() -> Result<()> {
         let expected = Observation::expected(scenario, Mode::Alert);
         ensure!(observed == expected, "{}: {observed}", scenario.name);
     }
-    recorded(&capture, 22)?;
+    recorded(&lab, &capture)?;
     recording.terminate(DEADLINE)?;
 
     let (capture, policy) = (capture.to_str().unwrap(), lab.directory().join("policy.yaml"));
