@@ -13,6 +13,7 @@
 
 mod forward;
 mod maps;
+mod observe;
 mod once;
 mod packet;
 mod report;

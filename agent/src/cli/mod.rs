@@ -16,6 +16,7 @@ mod grant;
 mod grants;
 mod island;
 mod learn;
+mod live;
 mod mode;
 mod pages;
 mod pinned;
@@ -69,7 +70,7 @@ enum Verb {
     Explain(explain::Args),
     /// Look whether this machine is fit to enforce
     Doctor(doctor::Args),
-    /// Learn from captures who asks whom, and draft a policy
+    /// Learn from captures or live traffic who asks whom, and draft a policy
     Learn(learn::Args),
     /// Run captures through the real program, and say what a policy would drop
     Backtest(backtest::Args),
