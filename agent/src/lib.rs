@@ -22,3 +22,4 @@ pub mod outputs;
 pub mod plane;
 pub mod policy;
 pub mod report;
+pub mod top;
