@@ -23,4 +23,5 @@ pub mod plane;
 pub mod policy;
 pub mod report;
 pub mod review;
+pub mod top;
 pub mod usage;

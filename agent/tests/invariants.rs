@@ -250,6 +250,28 @@ fn the_time_of_day_is_for_people_only() {
 }
 
 #[test]
+fn top_draws_what_a_reader_may_ask() {
+    let pure = except(files("agent/src/top", "rs"), &["agent/src/top/screen.rs"]);
+    assert!(pure.len() > 10);
+    let words = [
+        "std::fs",
+        "std::env",
+        "std::thread",
+        "Instant",
+        "Request",
+        "crate::plane",
+        "crate::datapath",
+        "crate::cli",
+    ];
+    forbid(&pure, &words, "what is drawn comes from messages");
+    let verb = code("agent/src/cli/top.rs");
+    let asked = verb.iter().flat_map(|(_, line)| line.split("Request::").skip(1));
+    let asked: Vec<&str> = asked.filter_map(|rest| rest.split(|c: char| !c.is_alphabetic()).next()).collect();
+    assert_eq!(asked, ["Events", "Status", "Policy"], "`top` changes nothing");
+    assert!(!verb.iter().any(|(_, line)| line.contains("plane_mut") || line.contains("Plane::")));
+}
+
+#[test]
 fn nothing_switches_the_survival_set_off() {
     let mut switches = files("agent/src/policy", "rs");
     switches.extend(files("agent/src/cli", "rs"));

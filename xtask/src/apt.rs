@@ -54,6 +54,7 @@ pub(crate) const TESTS: &[Package] = &[
     package("bash-completion", "asks for the completions of bash"),
     package("zsh", "reads its completions"),
     package("fish", "reads its completions"),
+    package("tmux", "a terminal that a test can read, for `banchi top`"),
     package("python3", "real protocol stacks to test against"),
     package("python3-venv", "real protocol stacks to test against"),
 ];

@@ -31,6 +31,7 @@ mod schema;
 mod services;
 mod status;
 mod table;
+mod top;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,8 @@ enum Verb {
     Run(run::Args),
     /// Show the running policy, its modes and counters
     Status(status::Args),
+    /// Watch the gateway in the terminal
+    Top(top::Args),
     /// Show events
     Events(events::Args),
     /// Go through what deviated: accept it, let it pass for a time, dismiss it, or call it malicious
@@ -114,7 +117,7 @@ enum Verb {
 }
 
 /// Where the agent listens.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Socket {
     /// Control socket of the agent
     #[arg(long, default_value = DEFAULT_SOCKET, env = "BANCHI_SOCKET", value_name = "PATH")]
@@ -130,7 +133,7 @@ struct Consent {
 }
 
 /// Where the data plane is pinned.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Pins {
     /// Directory of the BPF file system for what outlives the agent
     #[arg(long, default_value = "/sys/fs/bpf/banchi", env = "BANCHI_PINS", value_name = "DIR")]
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Verb::Report(args) => report::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Review(args) => review::run(&args),
         Verb::Audit(args) => audit::run(&args),
@@ -212,14 +216,18 @@ fn changed(reply: &Reply) -> String {
     }
 }
 
-/// Exit code of a verb that got no answer.
+/// Says why a verb got no answer, and yields its exit code.
 fn no_answer(error: &ClientError) -> ExitCode {
-    let code = match error {
+    fail(code_of(error), error)
+}
+
+/// Exit code of a verb that got no answer.
+fn code_of(error: &ClientError) -> u8 {
+    match error {
         ClientError::NotRunning { .. } => 20,
         ClientError::Forbidden(_) => 22,
         ClientError::Silent { .. } | ClientError::Broken { .. } | ClientError::Refused(_) => 1,
-    };
-    fail(code, error)
+    }
 }
 
 /// Reads a policy that must be right; says on standard error what is not.

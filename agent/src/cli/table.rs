@@ -82,11 +82,3 @@ pub(super) fn bytes(count: u64) -> String {
         _ => format!("{:.1} MB", count as f64 / 1e6),
     }
 }
-
-/// A time without its fraction: who needs that has --json.
-pub(super) fn seconds(time: &str) -> String {
-    match time.split_once('.') {
-        Some((seconds, _)) => format!("{seconds}Z"),
-        None => time.to_owned(),
-    }
-}

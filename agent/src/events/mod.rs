@@ -198,27 +198,29 @@ impl Report {
         String::from_utf8(json).map_err(serde::ser::Error::custom)
     }
 
+    /// Who sends to whom.
+    pub fn packet(&self) -> String {
+        packet(
+            self.transport.as_deref(),
+            (self.src, self.src_port),
+            (self.dst, self.dst_port),
+            &self.ethertype,
+        )
+    }
+
     /// One line for a person.
     pub fn line(&self) -> String {
-        let end = |address: Option<IpAddr>, port: Option<u16>| match (address, port) {
-            (Some(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
-            (Some(address), Some(port)) => format!("{address}:{port}"),
-            (Some(address), None) => address.to_string(),
-            (None, _) => self.ethertype.to_string(),
-        };
         let verdict = match self.verdict {
             Verdict::Drop => "DROP      ",
             Verdict::WouldDrop => "would-drop",
             Verdict::Pass => "pass      ",
         };
         let mut line = format!(
-            "{}Z {verdict} {:<21} {} {} > {}  [{}]",
+            "{}Z {verdict} {:<21} {}  [{}]",
             // Milliseconds are enough to read.
             self.time.get(..23).unwrap_or(&self.time),
             self.reason.about().name,
-            self.transport.as_deref().unwrap_or("l2"),
-            end(self.src, self.src_port),
-            end(self.dst, self.dst_port),
+            self.packet(),
             self.conduit.as_deref().or(self.zone.as_deref()).unwrap_or("no zone"),
         );
         if let Some(class) = self.class {
@@ -236,6 +238,22 @@ impl Report {
     }
 }
 
+/// Who sends to whom: `udp 10.10.1.5:5009 > 10.20.0.11:6011`; by its EtherType where it is no IP.
+pub(crate) fn packet(
+    transport: Option<&str>,
+    source: (Option<IpAddr>, Option<u16>),
+    destination: (Option<IpAddr>, Option<u16>),
+    ethertype: &str,
+) -> String {
+    let end = |end: (Option<IpAddr>, Option<u16>)| match end {
+        (Some(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
+        (Some(address), Some(port)) => format!("{address}:{port}"),
+        (Some(address), None) => address.to_string(),
+        (None, _) => ethertype.to_owned(),
+    };
+    format!("{} {} > {}", transport.unwrap_or("l2"), end(source), end(destination))
+}
+
 /// The time of day, RFC 3339 in UTC with microseconds: for people, and for nothing that is decided. Besides
 /// [`Clock`] this is the only place that reads the clock which somebody may set.
 pub fn time_of_day() -> String {
@@ -246,6 +264,14 @@ pub fn time_of_day() -> String {
 pub fn time_after(span: std::time::Duration) -> String {
     let now = jiff::Timestamp::now();
     format!("{:.6}", now.checked_add(span).unwrap_or(now))
+}
+
+/// A time without its fraction: who needs that has JSON.
+pub fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
+    }
 }
 
 /// Turns nanoseconds since boot into the time of day.

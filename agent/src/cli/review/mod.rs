@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::pinned::{Seen, absence, ask_or_look};
+use super::pinned::{Seen, ask_or_look};
 use super::recorded::Place;
 use super::{fail, load};
 use crate::control::{Request, follow};
@@ -160,7 +160,7 @@ impl Sources {
         };
         Ok(match ask_or_look(&self.place.socket, self.place.pins(), ask, look)? {
             Seen::Agent(lines) => (lines, "that the agent keeps".to_owned()),
-            Seen::Pins(lines, error) => (lines, format!("that wait in the kernel ({})", absence(&error))),
+            Seen::Pins(lines, error) => (lines, format!("that wait in the kernel ({})", error.absence())),
         })
     }
 }

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::super::table::{NARROW, paragraphs_within, seconds, table_within};
+use super::super::table::{NARROW, paragraphs_within, table_within};
 use super::super::{fail, print};
 use super::{Against, Sources};
+use crate::events::seconds;
 use crate::review::memory::{Decision, Memory, Verdict};
 use crate::review::{Change, SHOWN, find};
 
