@@ -285,6 +285,8 @@ fn maintain(newcomer: &mut Newcomer<'_>) -> Result<()> {
     newcomer.run("banchi revoke 1")?;
     newcomer.expect(Laptop::Stopped)?;
 
+    review(newcomer)?;
+
     let log = newcomer.run("banchi audit")?;
     ensure!(log.contains("grant") && log.contains("bypass"), "{log}");
     newcomer.run("banchi audit --json --last 1000")?;
@@ -300,6 +302,43 @@ fn maintain(newcomer: &mut Newcomer<'_>) -> Result<()> {
         }
     }
     newcomer.run_in("/var/log/banchi", "banchi audit --check audit.jsonl.2 audit.jsonl.1 audit.jsonl")?;
+    Ok(())
+}
+
+fn review(newcomer: &mut Newcomer<'_>) -> Result<()> {
+    let listed = newcomer.run("banchi review")?;
+    ensure!(listed.contains("10.10.1.99"), "{listed}");
+    newcomer.gateway.check("banchi events --json > events.jsonl")?;
+    let files = "banchi review list --events /var/log/banchi/events.jsonl /var/log/banchi/events.jsonl.1";
+    let place = "/var/log/banchi/events.jsonl";
+    newcomer.run_for(files, &[(&format!("{place}.1"), "events.jsonl"), (place, "events.jsonl")])?;
+
+    let all = newcomer.gateway.json("banchi review list --json")?;
+    let of_laptop = |title: &str| title.contains("10.10.1.99 >") && title.contains("10.20.0.12 tcp/502");
+    let changes = all["changes"].as_array().context("changes")?;
+    let change = changes.iter().find(|change| change["title"].as_str().is_some_and(of_laptop));
+    let id = change.and_then(|change| change["id"].as_str()).with_context(|| format!("{all:#}"))?;
+    let id = [("5aa0d552", id)];
+    let shown = newcomer.run_for("banchi review show 5aa0d552", &id)?;
+    ensure!(shown.contains("10.10.1.99"), "{shown}");
+    newcomer.run_for("banchi review dismiss 5aa0d552 --reason 'gone on Friday'", &id)?;
+    newcomer.run_for("banchi review malicious 5aa0d552 --reason 'nobody knows this laptop'", &id)?;
+    newcomer.run_for("banchi review forget 5aa0d552 --reason 'it is the integrator'", &id)?;
+    let accept = "banchi review accept 5aa0d552 --into new.yaml --reason 'web pages of the PLC, ticket 4711'";
+    newcomer.run_for(accept, &id)?;
+    let written = fs::read_to_string(newcomer.gateway.file("/root/new.yaml"))?;
+    ensure!(written.contains("ticket 4711"), "{written}");
+    newcomer.expect(Laptop::Stopped)?;
+    newcomer.run_for("banchi review grant 5aa0d552 --for 2h --reason 'firmware'", &id)?;
+    newcomer.expect(Laptop::Passes)?;
+    newcomer.gateway.check("banchi revoke --all")?;
+    newcomer.expect(Laptop::Stopped)?;
+
+    newcomer.run("banchi audit policy")?;
+    let captures = "banchi audit policy --unused 90 --captures week.pcapng --live";
+    newcomer.run_for(captures, &[("week.pcapng", "plant.pcap")])?;
+    newcomer.gateway.check("banchi status --json > january.json && cp january.json february.json")?;
+    newcomer.run("banchi audit policy new.yaml --status january.json february.json")?;
     Ok(())
 }
 
