@@ -58,7 +58,13 @@ impl Gateway {
                 [container.stdout(), container.stderr()].concat().join("\n")
             )
         })?;
-        Ok(Self { init, root, _scratch: scratch, _container: container })
+        let gateway = Self { init, root, _scratch: scratch, _container: container };
+        // The container's sysfs shows the interfaces of the namespace that it was started from.
+        gateway.check(
+            "mkdir /run/sysfs && mount -t sysfs sysfs /run/sysfs && \
+             for place in class devices/virtual; do mount --bind /run/sysfs/$place/net /sys/$place/net; done",
+        )?;
+        Ok(gateway)
     }
 
     /// A file of the system, by its absolute path there.

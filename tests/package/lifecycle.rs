@@ -123,9 +123,16 @@ fn the_data_plane_outlives_the_package_until_it_is_purged() -> Result<()> {
     ensure!(standing(&gateway)? == before);
     exchanges.go_on(exchanges.done())?;
 
-    // Purged: all of it is gone.
+    // Purged: all of it is gone, and what an agent has made promiscuous, as it notes for the ends of a wire, is so no more.
+    // A running agent would take it back at once.
+    gateway.check("systemctl stop banchi")?;
+    let index = gateway.check("cat /sys/class/net/eth1/ifindex")?;
+    fs::write(gateway.file("/root/note"), format!("[{}]", index.trim()))?;
+    gateway.check("cp note /run/banchi/promiscuous.json && ip link set dev eth1 promisc on")?;
+    ensure!(gateway.check("ip link show dev eth1")?.contains("PROMISC"));
     let said = gateway.check("apt-get purge --yes banchi")?;
     ensure!(said.contains("banchi: detached"), "{said}");
+    ensure!(!gateway.check("ip link show dev eth1")?.contains("PROMISC"));
     ensure!(attached(&gateway)?.is_empty() && passes(&lab, &echo)?);
     exchanges.go_on(exchanges.done())?;
     let places = "/etc /usr /var/lib /var/log /run /sys/fs/bpf";
