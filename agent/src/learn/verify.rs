@@ -77,7 +77,8 @@ pub(crate) fn decide(
     match ingress.place(frame, interfaces) {
         Way::In(place) => {
             let mut headers = Headers::default();
-            Ok(judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers))
+            let decision = judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers);
+            Ok(decision)
         }
         stays => Err(stays),
     }

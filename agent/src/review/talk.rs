@@ -62,8 +62,8 @@ pub enum Why {
     Others,
     /// The port is that of a known service.
     Port,
-    /// More conversations end at that port.
-    Fan,
+    /// Its own port varies from packet to packet.
+    Noise,
     /// It was heard first: a guess.
     First,
 }
@@ -77,7 +77,7 @@ impl Why {
             Self::Rule => "it stands where the client of a rule does",
             Self::Others => "other conversations were opened to the same port",
             Self::Port => "the port is that of a known service",
-            Self::Fan => "several conversations end at that port",
+            Self::Noise => "its own port varies",
             Self::First => "it was heard first, which is a guess",
         }
     }
@@ -117,17 +117,13 @@ impl Talks {
     /// Each conversation with the place of the end that answers.
     pub(super) fn decided(self, policy: &Policy) -> Vec<(Talk, usize, Why)> {
         let mut served: BTreeSet<(&str, End)> = BTreeSet::new();
-        let mut fan: BTreeMap<(&str, End), u64> = BTreeMap::new();
         for talk in self.known.values() {
             if let Some((at, _)) = talk.evidence() {
                 served.insert((&talk.transport, talk.ends_by_role(at).1));
             }
-            for end in talk.ends {
-                *fan.entry((&talk.transport, end)).or_default() += 1;
-            }
         }
         let places: Vec<(usize, Why)> =
-            self.known.values().map(|talk| talk.server(policy, &served, &fan)).collect();
+            self.known.values().map(|talk| talk.server(policy, &served)).collect();
         self.known.into_values().zip(places).map(|(talk, (at, why))| (talk, at, why)).collect()
     }
 }
@@ -211,12 +207,7 @@ impl Talk {
         })
     }
 
-    fn server(
-        &self,
-        policy: &Policy,
-        served: &BTreeSet<(&str, End)>,
-        fan: &BTreeMap<(&str, End), u64>,
-    ) -> (usize, Why) {
+    fn server(&self, policy: &Policy, served: &BTreeSet<(&str, End)>) -> (usize, Why) {
         if let Some(found) = self.evidence() {
             return found;
         }
@@ -232,13 +223,11 @@ impl Talk {
         if let Some(at) = one(&|(_, port)| port.is_some_and(|port| is_known(policy, transport, port))) {
             return (at, Why::Port);
         }
-        let [low, high] = self.ends.map(|end| fan.get(&(transport, end)).copied().unwrap_or(0));
-        // A count of repeats has no port where the port is noise.
-        let known = self.ends.map(|(_, port)| port.is_some());
-        match known {
-            [true, false] => return (0, Why::Fan),
-            [false, true] => return (1, Why::Fan),
-            _ if low != high => return (usize::from(high > low), Why::Fan),
+        // A count of repeats has no port where the port is noise. How many conversations end at a port says nothing more:
+        // a client with one port and many servers looks like a server with many clients.
+        match self.ends.map(|(_, port)| port.is_some()) {
+            [true, false] => return (0, Why::Noise),
+            [false, true] => return (1, Why::Noise),
             _ => {}
         }
         let [low, high] = &self.sides;

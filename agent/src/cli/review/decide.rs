@@ -247,7 +247,7 @@ pub(super) fn grant(args: &Grant) -> Result<(), ExitCode> {
 }
 
 /// Dismisses a change, or calls it malicious.
-pub(super) fn judge(args: &Judge, verdict: Verdict) -> Result<(), ExitCode> {
+pub(super) fn settle(args: &Judge, verdict: Verdict) -> Result<(), ExitCode> {
     let Judge { account, sources, .. } = args;
     let policy = args.against.policy(sources)?;
     let (changes, _) = sources.changes(&policy)?;

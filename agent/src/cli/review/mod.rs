@@ -60,8 +60,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Some(What::Show(args)) => show::show(args),
         Some(What::Accept(args)) => decide::accept(args),
         Some(What::Grant(args)) => decide::grant(args),
-        Some(What::Dismiss(args)) => decide::judge(args, memory::Verdict::Dismissed),
-        Some(What::Malicious(args)) => decide::judge(args, memory::Verdict::Malicious),
+        Some(What::Dismiss(args)) => decide::settle(args, memory::Verdict::Dismissed),
+        Some(What::Malicious(args)) => decide::settle(args, memory::Verdict::Malicious),
         Some(What::Forget(args)) => decide::forget(args),
     };
     match done {
