@@ -22,4 +22,6 @@ pub mod outputs;
 pub mod plane;
 pub mod policy;
 pub mod report;
+pub mod review;
 pub mod top;
+pub mod usage;

@@ -8,6 +8,7 @@ mod doctor;
 mod lifecycle;
 mod other;
 mod refusals;
+mod review;
 mod roles;
 mod verbs;
 

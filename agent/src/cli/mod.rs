@@ -16,11 +16,14 @@ mod grant;
 mod grants;
 mod island;
 mod learn;
+mod live;
 mod mode;
+mod pages;
 mod pinned;
 mod progress;
 mod recorded;
 mod report;
+mod review;
 mod revoke;
 mod rollback;
 mod run;
@@ -68,7 +71,7 @@ enum Verb {
     Explain(explain::Args),
     /// Look whether this machine is fit to enforce
     Doctor(doctor::Args),
-    /// Learn from captures who asks whom, and draft a policy
+    /// Learn from captures or live traffic who asks whom, and draft a policy
     Learn(learn::Args),
     /// Run captures through the real program, and say what a policy would drop
     Backtest(backtest::Args),
@@ -82,6 +85,8 @@ enum Verb {
     Top(top::Args),
     /// Show events
     Events(events::Args),
+    /// Go through what deviated: accept it, let it pass for a time, dismiss it, or call it malicious
+    Review(review::Args),
     /// Show who changed what
     Audit(audit::Args),
     /// Switch between alert and enforce
@@ -106,6 +111,9 @@ enum Verb {
     Island(island::Args),
     /// Take the data plane off
     Detach(detach::Args),
+    /// Write man pages and completions for shells
+    #[command(hide = true)]
+    Pages(pages::Args),
 }
 
 /// Where the agent listens.
@@ -157,6 +165,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Review(args) => review::run(&args),
         Verb::Audit(args) => audit::run(&args),
         Verb::Mode(args) => mode::run(&args),
         Verb::Apply(args) => apply::run(&args),
@@ -169,6 +178,7 @@ pub fn main() -> ExitCode {
         Verb::Bypass(args) => bypass::run(&args),
         Verb::Island(args) => island::run(&args),
         Verb::Detach(args) => detach::run(&args),
+        Verb::Pages(args) => pages::run(&args),
     }
 }
 
