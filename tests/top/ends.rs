@@ -21,7 +21,7 @@ fn ends_in(
     code: u8,
     end: impl FnOnce(&Screen, Pid) -> Result<()>,
 ) -> Result<String> {
-    let agent = Pouring::start(directory, 0)?;
+    let agent = Pouring::start(directory, false)?;
     let screen = Screen::at(directory, agent.socket(), 80, 24)?;
     let pid = directory.join("pid");
     screen.type_line(&format!(
@@ -63,7 +63,7 @@ fn by_a_panic() -> Result<()> {
 #[test]
 fn without_colours_where_nobody_wants_them() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let agent = Pouring::start(directory.path(), 0)?;
+    let agent = Pouring::start(directory.path(), false)?;
     let screen = Screen::at(directory.path(), agent.socket(), 80, 24)?;
     let coloured = |text: &str| {
         let codes = text.split("\u{1b}[").skip(1).filter_map(|rest| rest.split('m').next());

@@ -28,7 +28,9 @@ fn an_engineer_watches_a_gateway() -> Result<()> {
     let controller = lab.host("controller");
     // Takes what arrives, so that nothing answers that nobody listens.
     let _listens = controller.udp((controller.ipv4(), 47808))?;
-    let agent = Agent::start(&lab, POLICY)?;
+    // Each event by itself, and not as a count of repeats later.
+    let each = ["--suppress", "0"];
+    let agent = Agent::start_with(&lab, POLICY, &each)?;
     let screen = Screen::in_lab(&lab, 80, 24)?;
     screen.type_line("banchi top")?;
     let shown = screen.wait("Anomalies")?;
@@ -113,7 +115,7 @@ fn an_engineer_watches_a_gateway() -> Result<()> {
     deviate(&lab, 40_004)?;
     let shown = screen.wait_for("an event that waits", |shown| line(shown, &["would-drop", ":40004 >"]))?;
     ensure!(shown.contains("NO AGENT") && shown.contains("source port 40004, the rule has"), "{shown}");
-    let agent = Agent::start(&lab, POLICY)?;
+    let agent = Agent::start_with(&lab, POLICY, &each)?;
     screen.wait_for("the next agent", |shown| shown.contains("agent ") && !shown.contains("NO AGENT"))?;
     screen.wait_for("what waited", |shown| line(shown, &["would-drop", ":40004 >"]))?;
 

@@ -44,16 +44,13 @@ impl Screen {
     ) -> Result<Self> {
         let settings = directory.join("tmux.conf");
         std::fs::write(&settings, "set -g status off\nset -g default-shell /bin/sh\nset -s escape-time 0\n")?;
-        let mut server = tmux(directory);
+        let mut server = tmux(directory)?;
         // In the foreground, so that it ends with the test.
         server
             .arg("-f")
             .arg(&settings)
             .arg("-D")
             .envs(environment.iter().map(|(name, value)| (*name, value)));
-        let binary = agent::binary()?;
-        let path = std::env::var("PATH").unwrap_or_default();
-        server.env("PATH", format!("{}:{path}", binary.parent().unwrap().display()));
         // A shell that says nothing of its own, and does not touch the terminal.
         server.env("PS1", "$ ").env("ENV", "").env_remove("NO_COLOR").env_remove("TMUX");
         let server = spawn(server).context("tmux: `cargo xtask setup` installs it")?;
@@ -66,7 +63,8 @@ impl Screen {
     }
 
     fn tmux(&self, arguments: &[&str]) -> Result<String> {
-        let output = tmux(&self.directory).args(arguments).output()?;
+        // Without its server it would start another one, which nobody ends.
+        let output = tmux(&self.directory)?.arg("-N").args(arguments).output()?;
         ensure!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     }
@@ -125,25 +123,39 @@ impl Screen {
     }
 }
 
-fn tmux(directory: &Path) -> Command {
+fn tmux(directory: &Path) -> Result<Command> {
     let mut command = Command::new("tmux");
     command.arg("-u").arg("-S").arg(directory.join("tmux.sock")).env("LC_ALL", "C.UTF-8").env_remove("TMUX");
-    command
+    // The shell gets the path of whoever asks for it, and not that of the server.
+    let binary = agent::binary()?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{}:{path}", binary.parent().context("a folder")?.display()));
+    Ok(command)
 }
 
 /// Asks until there is an answer.
 pub(crate) fn until<T>(
     what: &str,
+    ask: impl FnMut() -> Option<T>,
+    otherwise: impl FnOnce() -> String,
+) -> Result<T> {
+    until_within(DEADLINE, what, ask, otherwise)
+}
+
+/// The same for what may take longer.
+pub(crate) fn until_within<T>(
+    time: Duration,
+    what: &str,
     mut ask: impl FnMut() -> Option<T>,
     otherwise: impl FnOnce() -> String,
 ) -> Result<T> {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + time;
     loop {
         if let Some(answer) = ask() {
             return Ok(answer);
         }
         if Instant::now() > deadline {
-            bail!("not within {DEADLINE:?}: {what}\n{}", otherwise());
+            bail!("not within {time:?}: {what}\n{}", otherwise());
         }
         std::thread::sleep(LOOK);
     }

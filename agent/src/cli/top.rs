@@ -18,8 +18,6 @@ use crate::top::{Absence, Anomaly, End, Inbox, KEPT, Model, Sight, Theme, show};
 
 /// How long to wait before events are asked for again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Whoever needs long for an answer is asked so many times less often.
-const EASE: u32 = 4;
 
 /// Shows conduits, rules, reasons and the newest events as they change, and what the selected event means. It only
 /// looks. Where no agent runs it reads what is pinned, and says so. Keys are at the bottom; `?` is the help. Colours
@@ -77,7 +75,8 @@ fn looking(mut eye: Eye, interval: Duration, inbox: &Arc<Inbox>) -> JoinHandle<(
     thread::spawn(move || {
         let mut took = Duration::ZERO;
         loop {
-            thread::sleep(interval.max(took * EASE));
+            // Whoever needs long for an answer has as long a rest, within bounds.
+            thread::sleep(took.clamp(interval, interval.saturating_mul(2)));
             let start = Instant::now();
             match eye.look() {
                 Ok(sight) => inbox.see(sight),

@@ -142,10 +142,12 @@ pub fn follow(
     if !matches!(request, Request::Events { follow: true, .. }) {
         reader.get_ref().set_read_timeout(Some(PATIENCE_TO_READ)).map_err(|e| broken(socket, e))?;
     }
-    for line in reader.lines() {
+    for (number, line) in reader.lines().enumerate() {
         let line = line.map_err(|e| unread(socket, e))?;
-        // Events are no replies; that nobody may see them is one.
-        if let Ok(Reply::Refused { message }) = serde_json::from_str(&line) {
+        // Events are no replies; that nobody may see them is one, and the only line.
+        if number == 0
+            && let Ok(Reply::Refused { message }) = serde_json::from_str(&line)
+        {
             return Err(ClientError::Forbidden(message));
         }
         if !each(&line) {

@@ -56,8 +56,7 @@ const ANOMALIES: &[Column] = &[
     column("reason", Width::Fixed(21)),
     column("packet", Width::Rest(8)),
     wide(column("rule", Width::Fixed(22)), 112),
-    wide(column("", Width::Fixed(16)), 140),
-    wide(column("conduit", Width::Fixed(20)), 166),
+    wide(column("conduit", Width::Fixed(20)), 140),
 ];
 
 /// The four, in the order of their places.
@@ -164,13 +163,16 @@ pub(super) fn anomaly(id: u64, anomaly: &Anomaly) -> Row {
         Verdict::Pass if anomaly.deviates() => ("pass", Tone::Warning),
         Verdict::Pass => ("pass", Tone::Plain),
     };
+    let packet = match anomaly.more() {
+        none if none.is_empty() => anomaly.packet(),
+        more => format!("{} ({more})", anomaly.packet()),
+    };
     let cells = vec![
         Cell::ranked(anomaly.clock(), id),
         Cell::text(verdict),
         Cell::text(&anomaly.reason),
-        Cell::text(anomaly.packet()),
+        Cell::text(packet),
         Cell::text(anomaly.rule.as_deref().unwrap_or_default()),
-        Cell::text(anomaly.more()),
         Cell::text(anomaly.conduit.as_deref().unwrap_or(crate::agent::ELSEWHERE)),
     ];
     Row { id, cells, tone }
