@@ -51,6 +51,27 @@ fn by_a_signal() -> Result<()> {
 }
 
 #[test]
+fn by_a_terminal_that_is_gone() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let agent = Pouring::start(directory.path(), false)?;
+    let screen = Screen::at(directory.path(), agent.socket(), 80, 24)?;
+    let file = directory.path().join("pid");
+    screen.type_line(&format!("sh -c 'echo $$ > {}; exec banchi top'", file.display()))?;
+    screen.wait("Anomalies")?;
+    let pid: i32 =
+        until("a process id", || std::fs::read_to_string(&file).ok()?.trim().parse().ok(), String::new)?;
+    let process = format!("/proc/{pid}/stat");
+    ensure!(std::fs::read_to_string(&process)?.contains("(banchi)"));
+    drop(screen);
+    // Whoever inherits it may not have taken note of its end yet.
+    let gone = || match std::fs::read_to_string(&process) {
+        Ok(stat) if !stat.contains("(banchi) Z") => None,
+        Ok(_) | Err(_) => Some(()),
+    };
+    until("banchi top to end", gone, || process.clone())
+}
+
+#[test]
 fn by_a_panic() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("panic");

@@ -17,6 +17,9 @@ use super::view::{Theme, view};
 /// How long to wait for a key before messages are looked at: the most often that anything is drawn without one.
 const TURN: Duration = Duration::from_millis(100);
 
+/// How long the loop has to end after a signal: where the terminal is gone, its wait for a key does not come back.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Why it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -41,6 +44,16 @@ pub fn show(inbox: &Inbox, model: Model, theme: &Theme, alive: impl Fn() -> bool
         flag::register(number, armed)?;
         flag::register_usize(number, Arc::clone(&signal), number as usize)?;
     }
+    let heard = Arc::clone(&signal);
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(GRACE);
+            if let number @ 1.. = heard.load(Ordering::Relaxed) {
+                std::thread::sleep(GRACE);
+                std::process::exit(128 + i32::try_from(number).unwrap_or(0));
+            }
+        }
+    });
     // From here on a panic restores the terminal before it speaks.
     let mut terminal = ratatui::try_init()?;
     let end = turn(&mut terminal, inbox, model, theme, &alive, &signal);
