@@ -28,7 +28,9 @@ fn check(program: &str, arguments: &[&str]) -> Result<String> {
 fn verbs() -> Result<Vec<String>> {
     let help = check(agent::binary()?.to_str().unwrap(), &["help"])?;
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let list = list.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    // What a verb does may take more lines than one, and those stand further in.
+    let list = list.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+    let list = list.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next());
     let verbs: Vec<_> = list.filter(|verb| *verb != "help").map(str::to_owned).collect();
     ensure!(verbs.len() > 20, "{help}");
     Ok(verbs)
