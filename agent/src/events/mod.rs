@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use banchi_common::abi::{Event, EventKind, Mode};
 use banchi_common::direction::Class;
 use banchi_common::reason::{Field, Orientation, Reason, Verdict};
+use banchi_common::wire::ethertype;
 use serde::Serialize;
 
 /// One event, with names for numbers. Its JSON is one line of `banchi events --json`.
@@ -105,6 +106,11 @@ fn address(family: u8, [hi, lo]: [u64; 2]) -> Option<IpAddr> {
     }
 }
 
+/// Whether an event is of an ARP message that claims an address.
+fn claims_ipv4(event: &Event) -> bool {
+    event.ethertype == ethertype::ARP && event.source != [0; 2]
+}
+
 /// Name of an IP protocol.
 fn transport(family: u8, protocol: u8) -> Option<String> {
     match (family, protocol) {
@@ -135,7 +141,7 @@ impl Report {
             conduit: names.conduit(event.conduit),
             zone: names.zone(event.zone),
             destination_zone: names.zone(event.destination_zone),
-            src: address(event.family, event.source),
+            src: address(if claims_ipv4(event) { 4 } else { event.family }, event.source),
             dst: address(event.family, event.destination),
             // A count of repeats is of packets from many ports, where the port is noise.
             src_port: (ports && !(kind == Kind::Repeats && event.source_port == 0))
