@@ -47,6 +47,7 @@ pub(crate) const TESTS: &[Package] = &[
     package("mosquitto-clients", "listens to it"),
     package("prometheus", "promtool: checks metrics, alert rules and their tests"),
     package("systemd", "systemd-analyze: how the unit is confined"),
+    package("nftables", "loads exported rulesets, to compare with"),
     package("python3", "real protocol stacks to test against"),
     package("python3-venv", "real protocol stacks to test against"),
 ];
