@@ -10,6 +10,7 @@ EXPECTED = {
     ("program", "empty", "floor"),
     ("program", "lookup", "udp-same-port"),
     ("program", "xdp-filter", "udp-same-port"),
+    *(("program", "unspecialised", case) for case in ("udp-same-port", "udp-bacnet", "tcp-segment", "udp-ephemeral")),
     *(
         ("program", subject, case)
         for subject in ("banchi", "generation")
@@ -28,7 +29,7 @@ EXPECTED = {
     ("forward", "generator", "floor"),
     *(
         ("forward", subject, case)
-        for subject in ("kernel", "nft-set", "nft-rules", "iptables-ipset", "iptables-rules", "banchi")
+        for subject in ("kernel", "redirect", "lookup-redirect", "nft-set", "nft-rules", "iptables-ipset", "iptables-rules", "banchi")
         for case in ("allowed", "flood")
     ),
     *(

@@ -8,6 +8,7 @@ use aya::{
     EbpfLoader, include_bytes_aligned,
     programs::{Program, TestRun as _, TestRunOptions},
 };
+use banchi::datapath::{Datapath, Options};
 use banchi_common::abi::{Forwarding, Setting};
 use banchi_tests::protocols::services_and_conduits;
 
@@ -83,11 +84,37 @@ fn every_example_loads() -> Result<()> {
         for (way, log) in [(stack, false), (stack, true), (route, false), (wire, false), (wire, true)] {
             image.set(Setting::Forwarding, way as u32);
             image.set(Setting::GatewayZone, u32::from(way == Forwarding::Wire));
-            let options = banchi::datapath::Options { log, ..banchi::datapath::Options::default() };
-            let loaded = banchi::datapath::Datapath::load(&image, &indices, &options);
+            let options = Options { log, ..Options::default() };
+            let loaded = Datapath::load(&image, &indices, &options);
             let loaded = loaded.with_context(|| format!("load {name}, {way:?}, log {log}"))?;
             if let (Some(fast), Some(slow)) = (walked("generation"), walked("slow_path")) {
                 println!("{name}, {way:?}, log {log}: the verifier walked {fast} and {slow} instructions");
+            }
+            drop(loaded);
+        }
+    }
+    Ok(())
+}
+
+/// What a policy does not use the verifier leaves out. Where it takes a program with all of it, and with what tests ask for
+/// on top, it takes each with less.
+#[test]
+fn a_policy_that_uses_everything_loads() -> Result<()> {
+    let policy = banchi::policy::load("every-protocol", &every_protocol());
+    let mut image = banchi::image::compile(&policy.policy.ok_or_else(|| anyhow!("the policy has errors"))?)?;
+    image.set(Setting::Features, u32::MAX);
+    let indices = vec![1; image.interfaces.len()];
+    for way in Forwarding::ALL {
+        image.set(Setting::Forwarding, way as u32);
+        image.set(Setting::GatewayZone, u32::from(way == Forwarding::Wire));
+        for (log, trace) in [(false, true), (true, true)] {
+            let options = Options { log, trace, test_clock: trace, ..Options::default() };
+            let loaded = Datapath::load(&image, &indices, &options);
+            let loaded = loaded.with_context(|| format!("load everything, {way:?}, log {log}"))?;
+            if let (Some(fast), Some(slow)) = (walked("generation"), walked("slow_path")) {
+                println!(
+                    "everything, {way:?}, log {log}: the verifier walked {fast} and {slow} instructions"
+                );
             }
             drop(loaded);
         }

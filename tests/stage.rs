@@ -179,7 +179,11 @@ impl<'lab> Stage<'lab> {
         })
     }
 
-    fn deliver(&self, scenario: &Scenario) -> Result<Delivery> {
+    /// Lets one happen, and says what the hosts saw of it.
+    ///
+    /// # Errors
+    /// If it cannot happen at all.
+    pub fn deliver(&self, scenario: &Scenario) -> Result<Delivery> {
         let client = self.lab.host(scenario.client);
         let watchers = self.watchers(scenario)?;
         let (asked, answered) = match scenario.means {

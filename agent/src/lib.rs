@@ -24,3 +24,6 @@ pub mod outputs;
 pub mod plane;
 pub mod policy;
 pub mod report;
+pub mod review;
+pub mod top;
+pub mod usage;

@@ -29,6 +29,10 @@ enum Subject {
     Kernel,
     /// Another filter.
     Peer(Peer),
+    /// A program that sends every frame on: what any program takes for that.
+    Redirect,
+    /// The same behind one lookup of the tuple in the kernel's hash table.
+    Lookup,
     /// An agent.
     Banchi(Forwarding),
 }
@@ -67,6 +71,9 @@ fn subjects(quick: bool) -> Vec<(Subject, Tuples)> {
     for (peer, sizes) in all {
         subjects.extend(sizes.iter().map(|tuples| (Subject::Peer(*peer), *tuples)));
     }
+    subjects.push((Subject::Redirect, THOUSAND));
+    let sizes = if quick { &[THOUSAND][..] } else { &[TEN, THOUSAND, MANY] };
+    subjects.extend(sizes.iter().map(|tuples| (Subject::Lookup, *tuples)));
     for forwarding in traffic::forwardings() {
         let sizes = if quick { &[THOUSAND][..] } else { &[TEN, THOUSAND, MANY] };
         subjects.extend(sizes.iter().map(|tuples| (Subject::Banchi(forwarding), *tuples)));
@@ -79,11 +86,15 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
     let mut rows = vec![generator_alone(quick)?];
     // A gateway for each, so that they can be measured in turns.
     let mut built = Vec::new();
+    let mut programs = Vec::new();
     for (subject, tuples) in subjects(quick) {
         eprintln!("    building a gateway: {}, {}", name(subject), short(tuples.count()));
         let bed = Bed::new()?;
-        if let Subject::Peer(peer) = subject {
-            peer.set_up(&bed.lab, tuples)?;
+        match subject {
+            Subject::Peer(peer) => peer.set_up(&bed.lab, tuples)?,
+            Subject::Redirect => programs.push(bed.onward("redirect", tuples)?),
+            Subject::Lookup => programs.push(bed.onward("lookup_redirect", tuples)?),
+            Subject::Kernel | Subject::Banchi(_) => {}
         }
         built.push((subject, tuples, bed));
     }
@@ -106,7 +117,7 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
                 if let (Subject::Banchi(forwarding), Some(mode)) = (subject, mode) {
                     row = row.by(*forwarding, mode.name());
                 }
-                if *subject != Subject::Kernel {
+                if !matches!(subject, Subject::Kernel | Subject::Redirect) {
                     row = row.tuples(tuples.count());
                 }
                 row.distribution = Some("uniform");
@@ -115,7 +126,8 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
                     bed,
                     agent: agent.as_ref().zip(*mode),
                     generator: bed.generator(*tuples, one_of, (1024, 1))?,
-                    leaks: *subject == Subject::Kernel || *mode == Some(Mode::Alert),
+                    leaks: matches!(subject, Subject::Kernel | Subject::Redirect)
+                        || *mode == Some(Mode::Alert),
                     frames: if quick { FRAMES.0 } else { FRAMES.1 } / slowness(*subject),
                     lost: (0, 0),
                     rounds: Rounds::default(),
@@ -132,6 +144,7 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
     }
     rows.extend(finish(&lanes)?);
     drop(lanes);
+    drop(programs);
     for agent in agents.into_iter().flatten() {
         agent.stop()?;
     }
@@ -198,6 +211,8 @@ fn name(subject: Subject) -> &'static str {
     match subject {
         Subject::Kernel => "kernel",
         Subject::Peer(peer) => peer.name(),
+        Subject::Redirect => "redirect",
+        Subject::Lookup => "lookup-redirect",
         Subject::Banchi(_) => "banchi",
     }
 }

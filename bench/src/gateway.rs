@@ -67,6 +67,17 @@ impl Bed {
         Ok(Self { lab, counter })
     }
 
+    /// A program that sends frames of the clients on to the servers' zone, as long as it lasts.
+    pub(crate) fn onward(&self, program: &str, tuples: Tuples) -> Result<Kit> {
+        self.lab.gateway().run(|| {
+            let plan = Plan { out: kernel::index("line-a")?, ..Plan::new(tuples) };
+            let mut kit = Kit::load(&plan, tuples.count())?;
+            kit.fill(tuples)?;
+            kit.attach(program, kernel::index("control")?)?;
+            Ok(kit)
+        })
+    }
+
     /// What sends frames of all tuples into the clients' zone. Of `one_of` frames one is listed; 0 is none.
     pub(crate) fn generator(&self, tuples: Tuples, one_of: u32, unlisted: (u32, u32)) -> Result<Generator> {
         generator(&self.lab, Plan { one_of, unlisted, ..Plan::new(tuples) })

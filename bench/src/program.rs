@@ -12,7 +12,7 @@ use crate::gateway;
 use crate::kernel::{self, Kit, Plan};
 use crate::measure::{self, Rounds};
 use crate::report::{Row, short};
-use crate::traffic::{self, DROP, Forwarding, PASS, ROUTE, STACK, Tuples};
+use crate::traffic::{self, DROP, Forwarding, PASS, ROUTE, STACK, Service, Tuples};
 use cases::Case;
 use loaded::Loaded;
 
@@ -27,6 +27,8 @@ const SIZES: (&[Tuples], &[Tuples]) = (
 );
 /// The size at which every kind of deviation is measured.
 const DEVIATIONS: Tuples = Tuples::new(10, 100);
+/// Policies that are also loaded as if they used everything.
+const UNSPECIALISED: [Service; 4] = [Service::SamePort, Service::Bacnet, Service::Modbus, Service::Ephemeral];
 
 /// Interfaces of the gateway.
 #[derive(Clone, Copy)]
@@ -84,7 +86,13 @@ fn inside(lab: &Lab, quick: bool) -> Result<Vec<Row>> {
         for forwarding in &forwardings {
             for service in cases::services(*tuples == DEVIATIONS, *forwarding, quick) {
                 let place = format!("{}-{}-{service:?}", tuples.count(), forwarding.name);
-                policies.push(Loaded::new(lab, &place, *service, *tuples, *forwarding, ports)?);
+                let new = |place: &str, is_specialised| {
+                    Loaded::new(lab, place, *service, *tuples, *forwarding, ports, is_specialised)
+                };
+                policies.push(new(&place, true)?);
+                if *tuples == DEVIATIONS && *forwarding == STACK && UNSPECIALISED.contains(service) {
+                    policies.push(new(&format!("{place}-unspecialised"), false)?);
+                }
             }
         }
         for policy in &policies {
@@ -134,19 +142,21 @@ impl Group<'_> {
         for case in cases::of(policy.service) {
             let case = case.to(|zone| self.lab.gateway_mac(zone));
             policy.check(&case, self.ports)?;
-            for (subject, program) in [("banchi", policy.root()?), ("generation", policy.generation()?)] {
+            let both = [("banchi", policy.root()?), ("generation", policy.generation()?)];
+            let one = [("unspecialised", policy.generation()?)];
+            for (subject, program) in if policy.is_specialised { &both[..] } else { &one } {
                 let row = self.row(subject, case.name).by(forwarding, "enforce");
                 let uniform = Row { distribution: Some("uniform"), ..row.clone() };
                 let action = case.action(forwarding);
                 if !case.is_hot {
                 } else if forwarding == ROUTE && action != DROP {
                     // A packet that was routed is another one.
-                    self.varied(row, Tuples::new(1, 1), &program, &case, forwarding)?;
+                    self.varied(row, Tuples::new(1, 1), program, &case, forwarding)?;
                 } else {
-                    self.direct(row, kernel::same(&program)?, &case, action)?;
+                    self.direct(row, kernel::same(program)?, &case, action)?;
                 }
                 if case.is_uniform {
-                    self.varied(uniform, self.tuples, &program, &case, forwarding)?;
+                    self.varied(uniform, self.tuples, program, &case, forwarding)?;
                 }
             }
         }

@@ -13,6 +13,7 @@
 
 mod forward;
 mod maps;
+mod observe;
 mod once;
 mod packet;
 mod report;
@@ -43,7 +44,8 @@ pub fn generation(ctx: XdpContext) -> u32 {
     let mut headers = Headers::default();
     let mut step = Step::Start;
     if maps.setting(Setting::Log as usize) == 0 {
-        step = set_out(&frame, &maps, frame.interface(), &mut headers, &mut scratch.decision);
+        let so_far = (&mut scratch.decision, &mut scratch.nodes);
+        step = set_out(&frame, &maps, frame.interface(), &mut headers, so_far);
     }
     if step == Step::Decided && !scratch.decision.reason.is_reported() {
         let packet = Packet::passing(&frame);
@@ -68,13 +70,13 @@ pub fn generation(ctx: XdpContext) -> u32 {
 pub fn slow_path(ctx: XdpContext) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return XDP_PASS };
     // SAFETY: a per-CPU value of a map, and no other packet runs on this CPU meanwhile.
-    let Scratch { headers, decision, step, .. } = unsafe { &mut *scratch };
+    let Scratch { headers, decision, step, nodes, .. } = unsafe { &mut *scratch };
     let frame = Frame::of(&ctx);
     let maps = Maps::<false> { now: now() };
     if maps.setting(Setting::PassOthers as usize) != 0 && maps.interface(frame.interface()) == 0 {
         return XDP_PASS;
     }
-    go_on(*step, &frame, &maps, frame.interface(), (headers, decision));
+    go_on(*step, &frame, &maps, frame.interface(), (headers, decision, *nodes));
     let (verdict, mode) = verdict(&maps, decision);
     let packet = Packet { verdict, mode, ..Packet::passing(&frame) };
     report::count(decision, packet.length, maps.now);

@@ -2,11 +2,11 @@
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, LruHashMap, LruPerCpuHashMap, PerCpuArray, ProgramArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, LruPerCpuHashMap, PerCpuArray, ProgramArray, RingBuf};
 use banchi_common::abi::{
     Asked, Bucket, Bucket6, ConduitRow, Control, Conversations, Counter, FlowRow, NodeRow, PortRow,
-    RelationRow, Reports, RootWord, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SuppressKey,
-    Suppressed, Trace,
+    RelationRow, Reports, RootWord, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SightKey,
+    Sighted, SuppressKey, Suppressed, Trace, UNSEENS,
 };
 use banchi_common::engine::{self, FragmentKey, Question, Scratch, Tables};
 
@@ -88,6 +88,19 @@ pub static TRACE: PerCpuArray<Trace> = PerCpuArray::with_max_entries(1, 0);
 /// both change in one step.
 #[map]
 pub static SLOW_PATH: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Tuples that the observer saw, by round.
+#[map]
+pub static SIGHTED: HashMap<SightKey, Sighted> = HashMap::with_max_entries(1, 0);
+/// Packets that the observer shows.
+#[map]
+pub static SIGHTS: RingBuf = RingBuf::with_byte_size(1 << 12, 0);
+/// Number of the observer's round.
+#[map]
+pub static ROUND: Array<u32> = Array::with_max_entries(1, 0);
+/// What the observer could not do, by [`banchi_common::abi::Unseen`].
+#[map]
+pub static UNSEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(UNSEENS, 0);
 
 /// What is known of the packet at hand; one at a time runs on a CPU. In a map and not on the stack, because the
 /// verifier forgets what is written there: it would walk through the rest of the program for every combination of

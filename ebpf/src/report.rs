@@ -19,6 +19,15 @@ use crate::packet::Frame;
 const ETHERNET: u32 = 14;
 const NANOS: u64 = 1_000_000_000;
 
+/// Writes a struct field by field: one that is written as a whole is made on the stack.
+macro_rules! write {
+    ($to:expr, $kind:ident { $($field:ident: $value:expr,)* }) => {{
+        // All of the fields, or this is none of its patterns.
+        let $kind { $($field: _,)* };
+        $((&raw mut (*$to).$field).write($value);)*
+    }};
+}
+
 /// Counts a packet: an allowed one with its rule, any other with its conduit and reason.
 #[inline(always)]
 pub fn count(decision: &Decision, length: u32, now: u64) {
@@ -65,7 +74,6 @@ impl Packet {
 /// Sends an event, unless it repeats one that was sent lately.
 #[inline(never)]
 pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: &Packet) {
-    let Packet { length, interface, verdict, mode } = *packet;
     if is_quiet() {
         return;
     }
@@ -75,7 +83,7 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
     // How long ago something was need not be known better than to a tick.
     let now = tick();
     let window = u64::from(MAPS.setting(Setting::SuppressMs as usize)) * 1_000_000;
-    let key = key_of(ctx, headers, decision, verdict);
+    let key = key_of(ctx, headers, decision, packet.verdict);
     let mut repeats = 0;
     let known = if window == 0 { None } else { SUPPRESS.get_ptr_mut(&key) };
     if let Some(entry) = known {
@@ -103,40 +111,46 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
         return;
     };
     let event = room.as_mut_ptr();
+    // Read anew below. What the compiler kept of it since the key was made would take more stack than there is.
+    let (headers, decision) = (black_box(headers), black_box(decision));
+    let Packet { length, interface, verdict, mode } = *black_box(packet);
     // Opaque to the compiler, so that the bounds below are checked on the very value that the helper gets.
     let captured = black_box(length.min(CAPTURE as u32));
     // SAFETY: the reserved record is as large as an event and ours until it is submitted; the helper writes
     // at most `captured` bytes, which `data` has room for.
     let copied = unsafe {
-        event.write(Event {
-            time_ns: bpf_ktime_get_ns(),
-            source: if headers.family == 0 { key.source } else { [headers.source.hi, headers.source.lo] },
-            destination: [headers.destination.hi, headers.destination.lo],
-            repeats,
-            interface,
-            rule: decision.rule,
-            length,
-            generation: MAPS.setting(Setting::Generation as usize),
-            source_port: headers.source_port,
-            destination_port: headers.destination_port,
-            ethertype: headers.ethertype,
-            outer_vid: headers.outer_vid,
-            inner_vid: headers.inner_vid,
-            conduit: decision.conduit,
-            zone: decision.zone,
-            destination_zone: decision.destination_zone,
-            kind: EventKind::Deviation as u8,
-            reason: decision.reason as u8,
-            verdict: verdict as u8,
-            mode: mode as u8,
-            family: headers.family,
-            protocol: headers.protocol,
-            captured: 0,
-            class: decision.class as u8,
-            orientation: decision.orientation as u8,
-            reserved: [0; 6],
-            data: [0; CAPTURE / 8],
-        });
+        write!(
+            event,
+            Event {
+                time_ns: bpf_ktime_get_ns(),
+                source: if headers.family == 0 { key.source } else { [headers.source.hi, headers.source.lo] },
+                destination: [headers.destination.hi, headers.destination.lo],
+                repeats: repeats,
+                interface: interface,
+                rule: decision.rule,
+                length: length,
+                generation: MAPS.setting(Setting::Generation as usize),
+                source_port: headers.source_port,
+                destination_port: headers.destination_port,
+                ethertype: headers.ethertype,
+                outer_vid: headers.outer_vid,
+                inner_vid: headers.inner_vid,
+                conduit: decision.conduit,
+                zone: decision.zone,
+                destination_zone: decision.destination_zone,
+                kind: EventKind::Deviation as u8,
+                reason: decision.reason as u8,
+                verdict: verdict as u8,
+                mode: mode as u8,
+                family: headers.family,
+                protocol: headers.protocol,
+                captured: 0,
+                class: decision.class as u8,
+                orientation: decision.orientation as u8,
+                reserved: [0; 6],
+                data: [0; CAPTURE / 8],
+            }
+        );
         if captured < ETHERNET || captured > CAPTURE as u32 {
             -1
         } else {

@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::{DEADLINE, Lab};
 use banchi_tests::packet::Packet;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::traffic::Exchanges;
 use super::{A, B, lab, policy, succeed};
 
 /// Packets of clients and of servers by the two rules that both policies have, as the status says.

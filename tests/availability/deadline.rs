@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::packet::Packet;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 
-use super::traffic::Exchanges;
 use super::{A, lab, policy, policy_hash, succeed};
 
 const WITHIN: Duration = Duration::from_secs(2);

@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::{DEADLINE, Lab, Mount};
 use banchi_tests::packet::Packet;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::traffic::Exchanges;
 use super::{A, B, lab, policy, policy_hash, succeed};
 
 /// Packets that neither policy allows, one after the other, until it is stopped.

@@ -7,9 +7,9 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::DEADLINE;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 
-use super::traffic::Exchanges;
 use super::{A, lab, policy, policy_hash};
 
 /// A panic ends in an abort at worst, a defect in a library in some signal like these.

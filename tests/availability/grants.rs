@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::Lab;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use super::probe::Probe;
-use super::traffic::Exchanges;
 use super::{A, B, lab, policy, policy_hash, succeed};
 
 /// Ports that no policy allows.

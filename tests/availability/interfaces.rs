@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::{DEADLINE, Gateway, Lab, Zone};
 use banchi_tests::packet::Packet;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::traffic::Exchanges;
 use super::{A, B, lab, policy, succeed};
 
 /// The XDP program on an interface of the gateway, as `ip` has it.

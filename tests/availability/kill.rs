@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::DEADLINE;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 
 use super::counts::exchanged;
-use super::traffic::Exchanges;
 use super::{A, lab, policy, policy_hash};
 
 const KILLS: usize = 100;

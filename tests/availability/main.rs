@@ -19,7 +19,6 @@ mod pinned;
 mod probe;
 mod rootless;
 mod swap;
-mod traffic;
 
 use std::path::PathBuf;
 
@@ -27,13 +26,14 @@ use anyhow::{Result, ensure};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::{Gateway, Lab, Output};
 use banchi_tests::plant;
+use banchi_tests::traffic::Exchanges;
 
 /// Ports that only policy A allows, source and destination.
 const A: (u16, u16) = (7001, 8001);
 /// Ports that only policy B allows.
 const B: (u16, u16) = (7002, 8002);
 /// Ports that both allow.
-const BOTH: (u16, u16) = (7000, 8000);
+const BOTH: (u16, u16) = Exchanges::POLLING;
 
 /// A policy that allows the ports that both allow, and one more pair.
 fn policy((source, port): (u16, u16)) -> String {
@@ -59,8 +59,8 @@ conduits:
 ",
         BOTH.0,
         BOTH.1,
-        BOTH.0 + 10,
-        BOTH.1 + 10
+        Exchanges::REPORTS.0,
+        Exchanges::REPORTS.1
     )
 }
 

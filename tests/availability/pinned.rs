@@ -8,9 +8,9 @@ use aya::programs::loaded_programs;
 use banchi_common::abi::{ConduitRow, STATE_VERSION};
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::Lab;
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 
-use super::traffic::Exchanges;
 use super::{A, lab, policy};
 
 /// Starts an agent, which has to refuse with the code for pinned state; the traffic does not notice.

@@ -7,9 +7,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use banchi_tests::agent::{self, Agent, User};
 use banchi_tests::lab::{DEADLINE, Lab, Output};
+use banchi_tests::traffic::Exchanges;
 use rustix::process::Signal;
 
-use super::traffic::Exchanges;
 use super::{A, B, lab, policy, policy_hash};
 
 const ID: u32 = 61_003;

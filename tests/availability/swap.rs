@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use banchi_tests::agent::Agent;
 use banchi_tests::packet::Packet;
+use banchi_tests::traffic::Exchanges;
 
-use super::traffic::Exchanges;
 use super::{A, B, lab, policy, succeed};
 
 const SWAPS: usize = 200;

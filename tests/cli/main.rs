@@ -9,6 +9,7 @@ mod interop;
 mod lifecycle;
 mod other;
 mod refusals;
+mod review;
 mod roles;
 mod verbs;
 

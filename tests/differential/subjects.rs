@@ -8,10 +8,10 @@ use banchi::datapath::{Datapath, Options};
 use banchi::image::{CompileError, Image, compile};
 use banchi::policy::model::Policy;
 use banchi_common::abi::{
-    Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, NodeRow, PortRow, RelationRow, RuleRow,
-    ServerRow, ServiceRow, Setting,
+    Asked, Bucket, Bucket6, ConduitRow, Conversations, FlowRow, Forwarding, NodeRow, PortRow, RelationRow,
+    RuleRow, ServerRow, ServiceRow, Setting,
 };
-use banchi_common::engine::{FragmentKey, Tables, go_on, judge, set_out, verdict};
+use banchi_common::engine::{FragmentKey, Nodes, Tables, go_on, judge, set_out, verdict};
 use banchi_common::reason::Verdict;
 use banchi_common::wire::{Bytes, Headers};
 use banchi_tests::oracle::{Judgement, TestPacket};
@@ -62,9 +62,9 @@ impl Host {
         let mut headers = Headers::default();
         let decision = judge(&packet, self, interface, &mut headers);
         // In two parts, as the programs in the kernel go: the same way, and the same headers.
-        let (mut again, mut found) = (Headers::default(), decision);
-        let step = set_out(&packet, self, interface, &mut again, &mut found);
-        go_on(step as u32, &packet, self, interface, (&mut again, &mut found));
+        let (mut again, mut found, mut nodes) = (Headers::default(), decision, Nodes::default());
+        let step = set_out(&packet, self, interface, &mut again, (&mut found, &mut nodes));
+        go_on(step as u32, &packet, self, interface, (&mut again, &mut found, nodes));
         assert_eq!((found, again), (decision, headers), "the fast path, as far as {step:?}");
         let (verdict, _) = verdict(self, &decision);
         Judgement {
@@ -162,7 +162,10 @@ pub(crate) struct Kernel(Datapath);
 
 impl Subject for Kernel {
     fn new(policy: &Policy) -> Result<Option<Self>> {
-        let Some(image) = compiled(policy)? else { return Ok(None) };
+        let Some(mut image) = compiled(policy)? else { return Ok(None) };
+        // A verdict does not depend on how a packet leaves.
+        let way = Forwarding::ALL[policy.rules.len() % Forwarding::ALL.len()];
+        image.set(Setting::Forwarding, way as u32);
         let indices = image.interfaces.iter().map(|name| index(name)).collect::<Result<Vec<_>>>()?;
         let options = Options { trace: true, test_clock: true, ..Options::default() };
         Ok(Some(Self(Datapath::load(&image, &indices, &options)?)))

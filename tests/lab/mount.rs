@@ -30,6 +30,25 @@ impl Mount {
         Ok(Self(path))
     }
 
+    /// A directory as it is, for reading; what is written to it is in `scratch` and goes with that.
+    ///
+    /// # Errors
+    /// If it cannot be mounted.
+    pub fn overlay(lower: &Path, scratch: &Self) -> Result<Self> {
+        let part = |name: &str| -> Result<PathBuf> {
+            let path = scratch.path().join(name);
+            fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
+            Ok(path)
+        };
+        let (upper, work, path) = (part("upper")?, part("work")?, part("root")?);
+        let layers = [("lowerdir", lower), ("upperdir", &upper), ("workdir", &work)];
+        let layers = layers.map(|(name, path)| format!("{name}={}", path.display())).join(",");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "-o", &layers, "banchi-test"]).arg(&path);
+        ensure!(mount.status()?.success(), "mounting {}", path.display());
+        Ok(Self(path))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0

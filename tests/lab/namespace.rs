@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -32,6 +32,11 @@ impl Namespace {
     /// The name for `ip netns exec`, to look inside from a shell.
     pub fn netns(&self) -> &str {
         &self.name
+    }
+
+    /// The file that holds it.
+    pub fn path(&self) -> PathBuf {
+        Path::new(DIRECTORY).join(&self.name)
     }
 
     /// Runs `f` on a thread of its own inside the namespace. Sockets that it returns stay in there.

@@ -87,6 +87,11 @@ impl Process {
         writeln!(stdin, "{command}").with_context(|| format!("telling {}: {command}", self.line))
     }
 
+    /// Closes its standard input: there is no more to tell.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -20,6 +20,7 @@ mod golden;
 mod halves;
 mod hostile;
 mod idioms;
+mod live;
 mod own;
 mod recorded;
 

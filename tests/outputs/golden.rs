@@ -115,7 +115,7 @@ fn packets_open_in_tshark_with_verdict_reason_and_the_same_community_id() -> Res
         ensure!(row[0] == format!("{seconds}.{nanoseconds:09}"), "{row:?}");
         let said = format!("reason={}", report.reason.about().name);
         ensure!(row[1].starts_with("banchi verdict=") && row[1].contains(&said), "{row:?}");
-        ensure!(Some(&row[2]) == report.interface.as_ref(), "{row:?}");
+        ensure!(Some(row[2].as_str()) == report.interface.as_deref(), "{row:?}");
         ensure!(row[3] == report.length.to_string(), "{row:?}");
         ensure!(row[4] == report.frame.len().to_string(), "{row:?}");
         let own = alert(report);

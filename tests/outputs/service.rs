@@ -169,7 +169,7 @@ fn the_unit_confines_the_agent_and_lets_it_do_its_work() -> Result<()> {
         ("Type", "notify"),
         ("RuntimeDirectoryPreserve", "yes"),
         ("CapabilityBoundingSet", "CAP_BPF CAP_NET_ADMIN CAP_PERFMON"),
-        ("ReadWritePaths", "/sys/fs/bpf/banchi"),
+        ("ReadWritePaths", "/sys/fs/bpf"),
     ] {
         ensure!(text.lines().any(|line| line == format!("{key}={value}")), "{key}={value}");
     }

@@ -13,6 +13,7 @@
 mod bounded;
 mod browser;
 mod hostile;
+mod live;
 mod page;
 mod plant;
 #[path = "../learn/recorded.rs"]

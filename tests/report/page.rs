@@ -30,6 +30,35 @@ fn reports(folder: &Path) -> [PathBuf; 2] {
     ["old.html", "new.html"].map(|name| folder.join(name))
 }
 
+/// The audit of a policy is by the same captures and the same readiness.
+#[test]
+fn an_audit_says_what_the_captures_use_of_each_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    plant(7, false).write(&folder.path().join("week.pcap"));
+    std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
+    let audit = |more: &[&str]| {
+        let arguments = [&["audit", "policy", "policy.yaml", "--captures", "week.pcap"], more].concat();
+        let mut command = Command::new(banchi_tests::agent::binary().unwrap());
+        let output = command.args(&arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found: serde_json::Value = serde_json::from_str(&audit(&["--json", "--unused", "5"])).unwrap();
+    let rule = |service: &str| {
+        let mut rules = found["rules"].as_array().unwrap().iter();
+        rules.find(|rule| rule["name"].as_str().unwrap().contains(service)).unwrap().clone()
+    };
+    assert_eq!(rule("old-terminal")["state"], "unused", "{found:#}");
+    let ring = rule("ring-poll");
+    assert_eq!((&ring["state"], &ring["breadth"]["servers"]["of"]), (&json!("used"), &json!(6)), "{ring:#}");
+    assert_eq!(ring["breadth"]["servers"]["used"], 6, "{ring:#}");
+    assert_eq!(ring["breadth"]["ports"], json!(null), "a relation is no set: {ring:#}");
+    assert!(found["conduits"][0]["figure"].as_u64().unwrap() > 0, "{found:#}");
+    let text = audit(&["--unused", "5"]);
+    assert!(text.contains("1 unused for 5 days"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
 fn save(name: &str, base64: &str) {
     let path = crate::pictures().join(name);
     let mut decoder = Command::new("base64");

@@ -2,6 +2,8 @@
 //!
 //! All is deterministic: payloads are given, ports are pinned, and each question waits for its own answer.
 
+mod exchanges;
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -15,6 +17,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::Endpoint;
 use crate::lab::{DEADLINE, Namespace, is_timeout};
+
+pub use exchanges::Exchanges;
 
 /// The pinned source port of an engineering tool, and the ports of the modules that it talks to: idiom "pinned
 /// source, diverging destination".

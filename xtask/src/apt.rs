@@ -48,9 +48,21 @@ pub(crate) const TESTS: &[Package] = &[
     package("prometheus", "promtool: checks metrics, alert rules and their tests"),
     package("systemd", "systemd-analyze: how the unit is confined"),
     package("nftables", "loads exported rulesets, to compare with"),
+    package("debootstrap", "a clean Debian to install the package in"),
+    package("systemd-container", "systemd-nspawn boots it"),
+    package("lintian", "what Debian would say about the package"),
+    package("man-db", "reads the man pages"),
+    package("bash-completion", "asks for the completions of bash"),
+    package("zsh", "reads its completions"),
+    package("fish", "reads its completions"),
+    package("tmux", "a terminal that a test can read, for `banchi top`"),
     package("python3", "real protocol stacks to test against"),
     package("python3-venv", "real protocol stacks to test against"),
 ];
+
+/// To build the package.
+pub(crate) const DEB: &[Package] =
+    &[package("dpkg-dev", "says which libraries the agent depends on"), package("xz-utils", "packs")];
 
 /// What `cargo xtask bench` compares with.
 pub(crate) const BENCH: &[Package] = &[

@@ -4,6 +4,9 @@ mod apt;
 mod artifacts;
 mod bench;
 mod build;
+mod cargo_deb;
+mod clean_root;
+mod deb;
 mod demo;
 mod doctor;
 mod linker;
@@ -30,6 +33,7 @@ struct Options {
 enum Command {
     Setup(setup::Options),
     Build(build::Options),
+    Deb(deb::Options),
     Test(test::Options),
     Demo(demo::Options),
     Doctor(doctor::Options),
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
     let result = match Options::parse().command {
         Command::Setup(options) => setup::run(&options),
         Command::Build(options) => build::run(&options),
+        Command::Deb(options) => deb::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Doctor(options) => doctor::run(&options),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{apt, doctor::checks, linker, python, step, toolchain};
+use crate::{apt, cargo_deb, clean_root, doctor::checks, linker, python, step, toolchain};
 
 /// Install what building and testing need (Debian with root), or say what is missing
 #[derive(clap::Args, Default)]
@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// Only what `cargo xtask build` needs
     #[arg(long, conflicts_with = "vm")]
     pub(crate) build_only: bool,
+    /// Also what `cargo xtask deb` needs
+    #[arg(long)]
+    pub(crate) deb: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -34,6 +37,9 @@ pub(crate) fn ensure(options: &Options) -> Result<()> {
     }
     if linker::find()?.is_none() {
         bail!("bpf-linker is installed, but does not run");
+    }
+    if options.deb || !options.build_only {
+        ensure_deb()?;
     }
     if !options.build_only {
         ensure_tests()?;
@@ -62,6 +68,16 @@ fn ensure_compiler() -> Result<toolchain::Compiler> {
     })
 }
 
+fn ensure_deb() -> Result<()> {
+    if apt::here() {
+        apt::install(apt::DEB).context("the package needs tools")?;
+    }
+    if cargo_deb::find()?.is_none() {
+        cargo_deb::install()?;
+    }
+    Ok(())
+}
+
 /// A machine that boots with systemd has it; a container or a minimal one may not.
 fn mount_bpffs() -> Result<()> {
     if checks::bpffs_mount().is_some() || !apt::is_root() {
@@ -80,6 +96,9 @@ fn ensure_tests() -> Result<()> {
     mount_bpffs()?;
     if python::find()?.is_none() {
         python::install().context("the tests talk to protocol stacks in Python")?;
+    }
+    if apt::here() && clean_root::find()?.is_none() {
+        clean_root::install().context("the tests install the package in a clean Debian")?;
     }
     Ok(())
 }

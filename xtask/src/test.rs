@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub(crate) use report::Report;
 
-use crate::{apt, build, python, setup, step};
+use crate::{apt, build, clean_root, python, setup, step};
 
 /// Set up, build, and run all tests (those of the kernel need root)
 #[derive(clap::Args)]
@@ -49,6 +49,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     if let Some(python) = python::find()? {
         cargo.env("BANCHI_PYTHON", python);
+    }
+    if let Some(root) = clean_root::find()? {
+        cargo.env("BANCHI_ROOT", root);
     }
     cargo.arg("--").args(&options.filter);
 

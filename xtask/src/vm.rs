@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if cfg!(not(target_arch = "x86_64")) {
         bail!("the test executables are for this machine, the kernels for x86_64");
     }
-    setup::ensure(&setup::Options { vm: true, build_only: false })?;
+    setup::ensure(&setup::Options { vm: true, ..Default::default() })?;
     build::ensure(&build::Options { bpf_only: true, ..build::Options::default() })?;
     let mut binaries = Vec::new();
     for name in &options.test {

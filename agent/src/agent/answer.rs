@@ -22,6 +22,14 @@ impl Agent {
             Request::Grant { wishes } => self.grant(&wishes, by),
             Request::Revoke { ids } => self.revoke(ids),
             Request::Grants => self.grants(&|_| true),
+            Request::Policy => {
+                let record = &self.plane.active.record;
+                Ok(Reply::Policy {
+                    policy: record.policy_path.display().to_string(),
+                    policy_hash: record.policy_hash.clone(),
+                    text: record.policy_text.clone(),
+                })
+            }
             // The server answers these itself.
             Request::Events { .. } => Ok(Reply::Error { message: "not here".to_owned() }),
         };

@@ -20,7 +20,11 @@ impl Agent {
                 Reply::Error { message } | Reply::Refused { message } => {
                     entry.not_done(Outcome::Failed, message)
                 }
-                Reply::Status(_) | Reply::Done { .. } | Reply::Changed { .. } | Reply::Grants { .. } => entry,
+                Reply::Status(_)
+                | Reply::Done { .. }
+                | Reply::Changed { .. }
+                | Reply::Grants { .. }
+                | Reply::Policy { .. } => entry,
             })
         });
         // A client that hung up does not want its answer.

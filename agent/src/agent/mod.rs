@@ -37,7 +37,7 @@ use service::Service;
 use sink::Sink;
 
 /// Name of what belongs to no conduit.
-const ELSEWHERE: &str = "(elsewhere)";
+pub(crate) const ELSEWHERE: &str = "(elsewhere)";
 
 /// What an agent runs with.
 #[derive(Debug)]

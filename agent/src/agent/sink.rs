@@ -28,7 +28,7 @@ impl Sink {
         if let Some(file) = &mut self.file {
             file.push(&line);
         }
-        self.history.publish(line);
+        self.history.publish(line.into());
         Some(Arc::new(report))
     }
 

@@ -73,10 +73,12 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
             }
         })
         .collect();
-    let names = std::iter::once(None).chain(policy.conduits.iter().map(|one| Some(one.name.clone())));
-    let mut conduits: Vec<ConduitStatus> = names
+    let elsewhere = std::iter::once((None, policy.default_agent_loss));
+    let named = policy.conduits.iter().map(|one| (Some(one.name.clone()), one.agent_loss));
+    let mut conduits: Vec<ConduitStatus> = elsewhere
+        .chain(named)
         .zip(states)
-        .map(|(name, state)| {
+        .map(|((name, loss), state)| {
             let (allowed, allowed_bytes) = tally.allowed(&name);
             let reasons = tally.reasons_of(&name);
             let name = name.unwrap_or_else(|| ELSEWHERE.to_owned());
@@ -99,6 +101,8 @@ fn of_plane(plane: &Plane) -> Result<Status, DatapathError> {
                 mode: state.mode,
                 by_hand: state.by_hand,
                 kept: state.kept,
+                on_agent_loss: loss.then,
+                agent_loss_after_ms: u64::try_from(loss.after.as_millis()).unwrap_or(u64::MAX),
             }
         })
         .collect();

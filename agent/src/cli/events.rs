@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use super::pinned::{Seen, absence, ask_or_look};
+use super::pinned::{Seen, ask_or_look};
 use super::{Pins, Socket, fail, no_answer};
 use crate::control::{ClientError, Request, follow};
 use crate::plane::View;
@@ -59,7 +59,7 @@ fn said(args: &Args, error: &ClientError, waiting: usize) -> ExitCode {
     let what = format!(
         "{}: {waiting} events wait in the kernel for the next one, which reports them; those that it has reported \
          before are in the file of `banchi run --events`",
-        absence(error)
+        error.absence()
     );
     if !args.follow {
         return fail(0, what);

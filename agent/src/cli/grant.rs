@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 /// Whole seconds, and at least one.
-fn seconds(time: Duration) -> u32 {
+pub(super) fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 

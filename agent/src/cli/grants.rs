@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::table::{seconds, table};
+use super::table::table;
 use super::{Socket, fail, no_answer, print};
 use crate::control::{GrantState, GrantStatus, Reply, Request, request};
+use crate::events::seconds;
 use crate::grants::suggest;
 
 /// Shows the grants of the last day, and what they let through.

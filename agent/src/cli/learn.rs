@@ -1,9 +1,10 @@
-//! `banchi learn`: from captures to flows and a draft policy.
+//! `banchi learn`: from captures, or from what is observed, to flows and a draft policy.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::live::{Live, observe};
 use super::{fail, load, print, progress};
 use crate::capture::{Captures, Frame};
 use crate::image::compile;
@@ -13,14 +14,16 @@ use crate::learn::verify::{Verified, verify};
 use crate::learn::{Flow, Table, Traffic, flows, flows_of, relearn};
 use crate::policy::{self, model::Policy};
 
-/// Learns who asks whom, over which ports, from captures, and writes a draft policy to approve.
+/// Learns who asks whom, over which ports, from captures or live traffic, and writes a draft policy to approve.
 ///
-/// The draft is held against the captures: what it does not let pass is said.
+/// The draft is held against the captures: what it does not let pass is said. Live traffic is observed and never dropped.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// pcap and pcapng files, plain, gzip or zstd; several count as one
-    #[arg(required = true, value_name = "CAPTURE")]
+    #[arg(required_unless_present = "live", conflicts_with = "live", value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
+    #[command(flatten)]
+    live: Live,
     /// Where the draft policy goes; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -54,8 +57,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn learn(args: &Args) -> Result<(), ExitCode> {
     let assets = names(args.assets.as_deref())?;
-    let Read { traffic, interfaces, .. } =
-        read(&args.captures, args.max_flows).map_err(|error| fail(2, error))?;
+    let is_live = !args.live.live.is_empty();
+    let Read { traffic, interfaces, .. } = if is_live {
+        observe(&args.live, args.max_flows)?
+    } else {
+        read(&args.captures, args.max_flows).map_err(|error| fail(2, error))?
+    };
     let flows = flows(&traffic);
     if let Some(path) = &args.flows_json {
         write_flows(path, &flows)
@@ -63,8 +70,8 @@ fn learn(args: &Args) -> Result<(), ExitCode> {
     }
     say(&format!("{} packets, {} tuples, {} flows", traffic.packets, traffic.tuples.len(), flows.len()));
     let Some(path) = &args.output else { return Ok(()) };
-    let captures = args.captures.clone();
-    let mut options = Options { assets, captures, interfaces, macs: args.macs, zones: Vec::new() };
+    let sources = if is_live { live_sources(&interfaces) } else { names_of(&args.captures) };
+    let mut options = Options { assets, sources, interfaces, macs: args.macs, zones: Vec::new() };
     let mut flows = flows;
     let approved = match &args.approved {
         None => None,
@@ -103,6 +110,15 @@ pub(super) fn names(path: Option<&Path>) -> Result<AssetFile, ExitCode> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| fail(2, format!("cannot read {}: {error}", path.display())))?;
     AssetFile::read(&text).map_err(|error| fail(2, format!("{}: {error}", path.display())))
+}
+
+/// Captures by name, for the head of the draft.
+pub(super) fn names_of(captures: &[PathBuf]) -> Vec<String> {
+    captures.iter().map(|path| path.display().to_string()).collect()
+}
+
+fn live_sources(interfaces: &[String]) -> Vec<String> {
+    interfaces.iter().map(|name| format!("live traffic of {name}")).collect()
 }
 
 /// Flows that an approved policy does not let pass.
@@ -149,6 +165,12 @@ fn report(args: &Args, path: &Path, draft: &Draft) -> Result<(), ExitCode> {
     };
     say(&format!("{name}: {} rules, {} of them to review", draft.rules, draft.flagged));
     let image = compile(policy).map_err(|error| fail(1, format!("{name}: {error}")))?;
+    if args.captures.is_empty() {
+        say(
+            "live traffic is not kept, so that the draft was held against nothing: try it with `banchi backtest`",
+        );
+        return Ok(());
+    }
     let mut captures = Captures::open(&args.captures).map_err(|error| fail(2, error))?;
     let bar = progress::bar("holding the draft against it", captures.progress().0);
     let verified = verify(&mut captures, policy, &image, |captures| bar.set_position(captures.progress().1));
@@ -175,7 +197,7 @@ fn words(verified: &Verified) -> String {
 }
 
 /// What was found goes to standard error where the draft goes to standard output.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -199,7 +221,7 @@ fn write(path: &Path, text: &str) -> Result<(), ExitCode> {
     std::fs::write(path, text).map_err(|error| fail(2, format!("cannot write {}: {error}", path.display())))
 }
 
-/// What was read of captures.
+/// What was read of captures, or observed.
 pub(super) struct Read {
     pub(super) traffic: Traffic,
     /// Names of interfaces.

@@ -18,11 +18,14 @@ mod grants;
 mod import;
 mod island;
 mod learn;
+mod live;
 mod mode;
+mod pages;
 mod pinned;
 mod progress;
 mod recorded;
 mod report;
+mod review;
 mod revoke;
 mod rollback;
 mod run;
@@ -30,6 +33,7 @@ mod schema;
 mod services;
 mod status;
 mod table;
+mod top;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -69,7 +73,7 @@ enum Verb {
     Explain(explain::Args),
     /// Look whether this machine is fit to enforce
     Doctor(doctor::Args),
-    /// Learn from captures who asks whom, and draft a policy
+    /// Learn from captures or live traffic who asks whom, and draft a policy
     Learn(learn::Args),
     /// Run captures through the real program, and say what a policy would drop
     Backtest(backtest::Args),
@@ -83,8 +87,12 @@ enum Verb {
     Run(run::Args),
     /// Show the running policy, its modes and counters
     Status(status::Args),
+    /// Watch the gateway in the terminal
+    Top(top::Args),
     /// Show events
     Events(events::Args),
+    /// Go through what deviated: accept it, let it pass for a time, dismiss it, or call it malicious
+    Review(review::Args),
     /// Show who changed what
     Audit(audit::Args),
     /// Switch between alert and enforce
@@ -109,10 +117,13 @@ enum Verb {
     Island(island::Args),
     /// Take the data plane off
     Detach(detach::Args),
+    /// Write man pages and completions for shells
+    #[command(hide = true)]
+    Pages(pages::Args),
 }
 
 /// Where the agent listens.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Socket {
     /// Control socket of the agent
     #[arg(long, default_value = DEFAULT_SOCKET, env = "BANCHI_SOCKET", value_name = "PATH")]
@@ -128,7 +139,7 @@ struct Consent {
 }
 
 /// Where the data plane is pinned.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Pins {
     /// Directory of the BPF file system for what outlives the agent
     #[arg(long, default_value = "/sys/fs/bpf/banchi", env = "BANCHI_PINS", value_name = "DIR")]
@@ -160,7 +171,9 @@ pub fn main() -> ExitCode {
         Verb::Export(args) => export::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Review(args) => review::run(&args),
         Verb::Audit(args) => audit::run(&args),
         Verb::Mode(args) => mode::run(&args),
         Verb::Apply(args) => apply::run(&args),
@@ -173,6 +186,7 @@ pub fn main() -> ExitCode {
         Verb::Bypass(args) => bypass::run(&args),
         Verb::Island(args) => island::run(&args),
         Verb::Detach(args) => detach::run(&args),
+        Verb::Pages(args) => pages::run(&args),
     }
 }
 
@@ -210,14 +224,18 @@ fn changed(reply: &Reply) -> String {
     }
 }
 
-/// Exit code of a verb that got no answer.
+/// Says why a verb got no answer, and yields its exit code.
 fn no_answer(error: &ClientError) -> ExitCode {
-    let code = match error {
+    fail(code_of(error), error)
+}
+
+/// Exit code of a verb that got no answer.
+fn code_of(error: &ClientError) -> u8 {
+    match error {
         ClientError::NotRunning { .. } => 20,
         ClientError::Forbidden(_) => 22,
         ClientError::Silent { .. } | ClientError::Broken { .. } | ClientError::Refused(_) => 1,
-    };
-    fail(code, error)
+    }
 }
 
 /// Reads a policy that must be right; says on standard error what is not.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use banchi_common::abi::Mode;
 use clap::ValueEnum;
 
-use super::pinned::{self, Seen, absence};
+use super::pinned::{self, Seen};
 use super::table::table;
 use super::{Consent, Pins, Socket, fail, no_answer, print};
 use crate::control::{Reply, Request, Target, request};
@@ -89,7 +89,7 @@ fn show(args: &Args) -> ExitCode {
     let status = match pinned::status(&args.socket, &args.pins) {
         Ok(Seen::Agent(status)) => status,
         Ok(Seen::Pins(status, error)) => {
-            let _ = fail(0, format!("{}: read from what is pinned", absence(&error)));
+            let _ = fail(0, format!("{}: read from what is pinned", error.absence()));
             status
         }
         Err(code) => return code,

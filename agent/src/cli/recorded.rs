@@ -21,6 +21,10 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub(super) fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     pub(super) fn store(&self) -> Store {
         store_of(&self.pins.pins, &self.socket.socket)
     }

@@ -76,7 +76,7 @@ fn report(args: &Args) -> Result<(), ExitCode> {
         None => {
             let options = Options {
                 assets: names,
-                captures: args.captures.clone(),
+                sources: learn::names_of(&args.captures),
                 interfaces: read.interfaces,
                 ..Options::default()
             };

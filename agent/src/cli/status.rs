@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use banchi_common::abi::Mode;
 
-use super::pinned::{self, Seen, absence};
-use super::table::{bytes, seconds, table};
+use super::pinned::{self, Seen};
+use super::table::{bytes, table};
 use super::{Pins, Socket, fail, print};
-use crate::control::{ClientError, LinkStatus, Status};
+use crate::control::{ClientError, Loudness, Status};
+use crate::events::seconds;
 use crate::outputs::{OutputState, OutputStatus};
 
 /// Shows the policy that decides: modes, rules and reasons with their counters. Where no agent runs it reads what is
@@ -43,11 +44,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// What stands above everything else where no agent answers.
 fn alarm(status: &Status, error: &ClientError) -> String {
-    let ago = match status.last_seen_ms_ago {
-        Some(ms) => format!("last seen {} ago", span(ms)),
-        None => "never seen".to_owned(),
-    };
-    let mut text = format!("{}: {ago}; read from what is pinned\n", absence(error).to_uppercase());
+    let mut text = format!("{}\n", status.absence(error));
     text.push_str(
         "  the policy below decides and is counted, in the kernel\n  \
          nobody reads events: they wait in the ring while it has room (`banchi events`)\n  \
@@ -60,15 +57,6 @@ fn alarm(status: &Status, error: &ClientError) -> String {
     text
 }
 
-/// A span of time as people say it.
-fn span(ms: u64) -> String {
-    match ms / 1_000 {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3_600),
-    }
-}
-
 fn human(status: &Status, absent: Option<&ClientError>) -> String {
     let mut text = absent.map_or_else(String::new, |error| alarm(status, error));
     if let (Some(pid), Some(since)) = (status.pid, &status.since) {
@@ -79,62 +67,16 @@ fn human(status: &Status, absent: Option<&ClientError>) -> String {
         status.policy,
         status.policy_hash.get(..12).unwrap_or_default(),
         status.generation,
-        attached(status),
+        status.attached(),
         bytes(status.kernel_bytes),
         forwarding(status),
         seconds(&status.counts_since),
     ));
-    if let Some(time) = &status.fell_back_at {
-        text.push_str(&format!(
-            "NOT CONFIRMED in time: the kernel brought this policy back at {}\n",
-            seconds(time)
-        ));
-    }
-    if status.bypass {
-        text.push_str(&format!(
-            "\nBYPASS: everything passes, whatever the policy says ({} packets so far); `banchi bypass --off` ends it\n\n",
-            status.bypassed
-        ));
-    }
-    if status.island {
-        let kept: Vec<&str> =
-            status.conduits.iter().filter(|one| one.kept).map(|one| one.name.as_str()).collect();
-        let kept = if kept.is_empty() { "no conduit".to_owned() } else { kept.join(", ") };
-        text.push_str(&format!(
-            "\nISLAND: nothing passes but what keeps the networks alive; goes on: {kept}; `banchi island --off` ends it\n\n"
-        ));
-    }
-    if status.losses > 0 {
-        text.push_str(&format!("`on_agent_loss` acted {} times: see the log\n", status.losses));
-    }
-    for finding in status.enforced_unsafe.iter() {
-        text.push_str(&format!("UNSAFE, and enforced: {finding}\n"));
-    }
-    for (count, what) in
-        [(status.events_unwritten, "events"), (status.audit_unwritten, "entries of the audit log")]
-    {
-        if count > 0 {
-            text.push_str(&format!(
-                "{count} {what} could not be written to their file, see the agent's log\n"
-            ));
+    for condition in status.conditions() {
+        match condition.loudness {
+            Loudness::Urgent => text.push_str(&format!("\n{}\n\n", condition.text)),
+            Loudness::Amiss | Loudness::Note => text.push_str(&format!("{}\n", condition.text)),
         }
-    }
-    if let Some(until) = &status.confirm_until {
-        text.push_str(&format!("not confirmed: the policy before comes back at {}\n", seconds(until)));
-    }
-    if let Some(previous) = &status.previous {
-        text.push_str(&format!(
-            "before it: {} ({}…), generation {}; `banchi rollback` brings it back\n",
-            previous.policy,
-            previous.policy_hash.get(..12).unwrap_or_default(),
-            previous.generation
-        ));
-    }
-    if let Some(until) = &status.grace_until {
-        text.push_str(&format!(
-            "grace until {}: answers without a question (unsolicited-reply) are not dropped yet\n",
-            seconds(until)
-        ));
     }
     text.push('\n');
     let rows: Vec<Vec<String>> = status
@@ -245,31 +187,6 @@ fn forwarding(status: &Status) -> String {
         [] => format!("forwarding: {}", status.forwarding.name()),
         wires => format!("forwarding: {} ({})", status.forwarding.name(), wires.join(", ")),
     }
-}
-
-/// Where the program really runs; each interface for itself where they differ or something is amiss.
-fn attached(status: &Status) -> String {
-    let as_it_should = |link: &LinkStatus| {
-        link.as_asked && link.is_up && link.name.as_ref().is_some_and(|now| *now == link.interface)
-    };
-    if status.xdp_mode != "mixed" && status.links.iter().all(as_it_should) {
-        return format!("{} XDP on {}", status.xdp_mode, status.interfaces.join(", "));
-    }
-    let one = |link: &LinkStatus| {
-        let runs = match link.runs {
-            Some(runs) if link.as_asked => runs.name().to_owned(),
-            Some(runs) => format!("{}, which is NOT what was asked for", runs.name()),
-            None => "NOT ATTACHED".to_owned(),
-        };
-        let state = match &link.name {
-            None => ", gone".to_owned(),
-            Some(now) if *now != link.interface => format!(", now called {now}"),
-            Some(_) if !link.is_up => ", down".to_owned(),
-            Some(_) => String::new(),
-        };
-        format!("{} ({runs}{state})", link.interface)
-    };
-    format!("XDP on {}", status.links.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 fn passes(reason: &str) -> bool {

@@ -4,10 +4,17 @@ use std::fmt::Write as _;
 
 /// Widest line where the terminal does not say.
 const WIDTH: usize = 100;
+/// That of a terminal as it comes.
+pub(super) const NARROW: usize = 80;
 
 /// Lines of columns, each as wide as its longest cell; the widest text column gives way first.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH);
+    table_within(WIDTH, headings, rows)
+}
+
+/// The same within another width, where the terminal does not say.
+pub(super) fn table_within(width: usize, headings: &[&str], rows: &[Vec<String>]) -> String {
+    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(width);
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
     for row in rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
@@ -44,12 +51,17 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Labelled paragraphs, broken between words and set in behind the labels.
 pub(super) fn paragraphs(lines: &[(&str, String)]) -> String {
+    paragraphs_within(WIDTH, lines)
+}
+
+/// The same within another width.
+pub(super) fn paragraphs_within(width: usize, lines: &[(&str, String)]) -> String {
     let label_width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (label, value) in lines {
         let mut line = format!("{label:<label_width$}");
         for word in value.split_whitespace() {
-            if line.chars().count() + 2 + word.chars().count() > WIDTH && line.len() > label_width {
+            if line.chars().count() + 2 + word.chars().count() > width && line.len() > label_width {
                 let _ = writeln!(text, "{line}");
                 line = " ".repeat(label_width);
             }
@@ -68,13 +80,5 @@ pub(super) fn bytes(count: u64) -> String {
         0..10_000 => format!("{count} B"),
         10_000..10_000_000 => format!("{:.0} kB", count as f64 / 1e3),
         _ => format!("{:.1} MB", count as f64 / 1e6),
-    }
-}
-
-/// A time without its fraction: who needs that has --json.
-pub(super) fn seconds(time: &str) -> String {
-    match time.split_once('.') {
-        Some((seconds, _)) => format!("{seconds}Z"),
-        None => time.to_owned(),
     }
 }

@@ -60,6 +60,14 @@ impl ClientError {
             Self::Broken { .. } | Self::Refused(_) | Self::Forbidden(_) => false,
         }
     }
+
+    /// What it means that no agent answers.
+    pub fn absence(&self) -> &'static str {
+        match self {
+            Self::Silent { .. } => "the agent does not answer",
+            _ => "no agent runs",
+        }
+    }
 }
 
 fn connect(socket: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientError> {

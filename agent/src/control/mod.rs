@@ -2,6 +2,7 @@
 
 mod accounts;
 mod client;
+mod condition;
 mod history;
 mod peer;
 mod protocol;
@@ -11,6 +12,7 @@ mod status;
 
 pub(crate) use accounts::user_name;
 pub use client::{ClientError, follow, request};
+pub use condition::{Condition, Loudness, span};
 pub use history::History;
 pub use peer::Peer;
 pub use protocol::{DEFAULT_SOCKET, Reply, Request, Target};

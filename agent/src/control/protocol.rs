@@ -57,6 +57,8 @@ pub enum Request {
     },
     /// Every grant of the last day.
     Grants,
+    /// The policy that decides, as it was written.
+    Policy,
     /// The last events, oldest first, and where asked for every one from now on.
     Events {
         /// How many of the last ones, at most.
@@ -97,6 +99,15 @@ pub enum Reply {
         policy: String,
         /// SHA-256 of the policy.
         policy_hash: String,
+    },
+    /// The policy that decides.
+    Policy {
+        /// Its file.
+        policy: String,
+        /// SHA-256 of it.
+        policy_hash: String,
+        /// Its text.
+        text: String,
     },
     /// Grants: those that were asked for.
     Grants {

@@ -34,7 +34,7 @@ impl Request {
     /// The role that it takes. There is no arm for "everything else": a new request has to say.
     pub fn role(&self) -> Role {
         match self {
-            Self::Status | Self::Events { .. } | Self::Grants => Role::Reader,
+            Self::Status | Self::Events { .. } | Self::Grants | Self::Policy => Role::Reader,
             Self::Mode { .. }
             | Self::Apply { .. }
             | Self::Confirm

@@ -228,7 +228,7 @@ async fn send_events(write: &mut OwnedWriteHalf, events: &History, last: usize, 
     loop {
         let line = match coming.recv().await {
             Ok(line) => line,
-            Err(broadcast::error::RecvError::Lagged(missed)) => format!("{{\"missed\":{missed}}}"),
+            Err(broadcast::error::RecvError::Lagged(missed)) => format!("{{\"missed\":{missed}}}").into(),
             Err(broadcast::error::RecvError::Closed) => return,
         };
         if send(write, &line).await.is_err() {

@@ -1,6 +1,6 @@
 //! What `banchi status` shows.
 
-use banchi_common::abi::{Forwarding, Mode};
+use banchi_common::abi::{Forwarding, Mode, OnAgentLoss};
 use serde::{Deserialize, Serialize};
 
 use crate::datapath::Runs;
@@ -160,6 +160,10 @@ pub struct ConduitStatus {
     pub by_hand: bool,
     /// Whether it goes on while the gateway is an island.
     pub kept: bool,
+    /// What becomes of it when the agent is gone.
+    pub on_agent_loss: OnAgentLoss,
+    /// After how long without an agent, in milliseconds.
+    pub agent_loss_after_ms: u64,
     /// Packets that rules allowed.
     pub allowed: u64,
     /// Bytes of them.

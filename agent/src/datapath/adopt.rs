@@ -14,6 +14,7 @@ use super::error::DatapathError;
 use super::forward::{Ways, forwarding};
 use super::generation::{Datapath, Hold, SLOW_PATH};
 use super::load::{Row, chain, writing};
+use super::observe;
 use super::store::{Record, SHARED, Store};
 use crate::image::Image;
 
@@ -36,7 +37,9 @@ impl Datapath {
             .map_err(|e| DatapathError::other(format!("create {}", directory.display()), e))?;
         let Hold::Loaded(ebpf) = &self.hold else { return Ok(()) };
         // The file system takes no dot in a name; what has one is read-only data and belongs to the program.
-        let own = ebpf.maps().filter(|(name, _)| !name.contains('.') && !SHARED.contains(name));
+        let foreign =
+            |name: &str| name.contains('.') || SHARED.contains(&name) || observe::MAPS.contains(&name);
+        let own = ebpf.maps().filter(|(name, _)| !foreign(name));
         for (name, map) in own {
             map.pin(directory.join(name))
                 .map_err(|e| DatapathError::other(format!("pin the map {name}"), chain(&e)))?;

@@ -26,6 +26,14 @@ pub enum DatapathError {
         /// Interfaces that exist.
         available: String,
     },
+    /// An interface that was asked for is not there.
+    #[error("the interface `{interface}` does not exist; there are: {available}")]
+    NothingThere {
+        /// Interface.
+        interface: String,
+        /// Interfaces that exist.
+        available: String,
+    },
     /// An interface has a number that the tables have no room for.
     #[error(
         "interface `{interface}` has index {index}, and the data plane has room up to {limit}: restart the gateway's network"
@@ -75,6 +83,16 @@ pub enum DatapathError {
         interface: String,
         /// Name and id of the program.
         holder: String,
+    },
+    /// The data plane of banchi itself is attached where something was to be observed.
+    #[error(
+        "the data plane of banchi decides on `{interface}`, and an interface has one XDP program: observe a mirror \
+         port instead, learn from captures (`banchi learn --approved POLICY CAPTURE`), or take the data plane off with \
+         `banchi detach` (everything passes until `banchi run`)"
+    )]
+    Deciding {
+        /// Interface.
+        interface: String,
     },
     /// Another agent runs with the same name.
     #[error("another banchi is running here: {holder}")]
@@ -144,11 +162,11 @@ impl DatapathError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoPrivilege { .. } => 10,
-            Self::NoInterface { .. } => 11,
+            Self::NoInterface { .. } | Self::NothingThere { .. } => 11,
             Self::InterfaceIndex { .. } | Self::Other { .. } => 1,
             Self::Kernel { .. } => 12,
             Self::Driver { .. } => 13,
-            Self::HookTaken { .. } => 14,
+            Self::HookTaken { .. } | Self::Deciding { .. } => 14,
             Self::NoBpffs { .. } => 15,
             Self::AlreadyRunning { .. } => 16,
             Self::Verifier { .. } => 17,

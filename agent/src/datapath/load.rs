@@ -179,7 +179,7 @@ impl Datapath {
     }
 }
 
-fn load(program: &mut Xdp) -> Result<(), DatapathError> {
+pub(super) fn load(program: &mut Xdp) -> Result<(), DatapathError> {
     program.load().map_err(|error| match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
@@ -228,7 +228,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn missing(name: &str) -> DatapathError {
+pub(super) fn missing(name: &str) -> DatapathError {
     DatapathError::other("read the object", format!("it has no `{name}`"))
 }
 

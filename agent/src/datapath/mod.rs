@@ -14,6 +14,7 @@ mod links;
 mod load;
 mod netdev;
 mod netlink;
+mod observe;
 mod peek;
 mod places;
 mod preflight;
@@ -34,6 +35,7 @@ pub use generation::{ConduitState, Datapath, keep_conduits};
 pub use links::{Attached, Link, Runs, Watch, link, links};
 pub use load::{Options, object_hash};
 pub use netdev::{has_native_xdp, takes_redirects};
+pub use observe::Observer;
 pub use peek::{Waiting, waiting};
 pub use preflight::{
     Interface, available, has_bpffs, has_ring_buffer, kernel_lacks, missing_capabilities, preflight, release,

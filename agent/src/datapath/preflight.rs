@@ -106,17 +106,37 @@ pub fn has_ring_buffer() -> Option<bool> {
     aya::sys::is_map_supported(aya::maps::MapType::RingBuf).ok()
 }
 
+impl Interface {
+    /// The interface of a name.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub(super) fn named(name: &str) -> Result<Self, DatapathError> {
+        let Some(index) = index_of(name) else {
+            return Err(DatapathError::NothingThere {
+                interface: name.to_owned(),
+                available: available().join(", "),
+            });
+        };
+        let driver = driver(name).unwrap_or_else(|| "unknown".to_owned());
+        Ok(Self { name: name.to_owned(), index, driver })
+    }
+}
+
+/// Index of an interface.
+pub(super) fn index_of(name: &str) -> Option<u32> {
+    name_to_index(name).ok()
+}
+
 fn interface(policy: &Policy, name: &str) -> Result<Interface, DatapathError> {
-    let Ok(index) = name_to_index(name) else {
+    Interface::named(name).map_err(|_| {
         let zone = policy.zones.iter().find(|zone| zone.interfaces.iter().any(|known| known == name));
-        return Err(DatapathError::NoInterface {
+        DatapathError::NoInterface {
             zone: zone.map(|zone| zone.name.clone()).unwrap_or_default(),
             interface: name.to_owned(),
             available: available().join(", "),
-        });
-    };
-    let driver = driver(name).unwrap_or_else(|| "unknown".to_owned());
-    Ok(Interface { name: name.to_owned(), index, driver })
+        }
+    })
 }
 
 fn name_to_index(name: &str) -> rustix::io::Result<u32> {

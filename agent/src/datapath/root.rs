@@ -23,7 +23,7 @@ use super::preflight::Interface;
 use super::store::{SHARED, Store};
 
 /// Name of the root program in the object.
-const PROGRAM: &str = "banchi";
+pub(super) const PROGRAM: &str = "banchi";
 /// Rows of the table of fragments.
 const FRAGMENTS: u32 = 4096;
 

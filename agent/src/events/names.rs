@@ -1,6 +1,7 @@
 //! Names for the numbers that the data plane uses.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::datapath::Interface;
 use crate::policy::model::{Direction, Policy, Rule};
@@ -9,7 +10,7 @@ use crate::policy::model::{Direction, Policy, Rule};
 #[derive(Debug, Clone)]
 pub struct RuleName {
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Line in the policy; 0 is none.
     pub line: usize,
     /// The protocol that its service names.
@@ -19,10 +20,10 @@ pub struct RuleName {
 /// Names of one generation.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    zones: Vec<String>,
-    conduits: Vec<String>,
+    zones: Vec<Arc<str>>,
+    conduits: Vec<Arc<str>>,
     rules: Vec<RuleName>,
-    interfaces: BTreeMap<u32, String>,
+    interfaces: BTreeMap<u32, Arc<str>>,
 }
 
 impl Names {
@@ -34,25 +35,25 @@ impl Names {
     /// Names of a policy, and of the interfaces that it is loaded for.
     pub fn of(policy: &Policy, interfaces: &[Interface]) -> Self {
         Self {
-            zones: policy.zones.iter().map(|zone| zone.name.clone()).collect(),
-            conduits: policy.conduits.iter().map(|conduit| conduit.name.clone()).collect(),
+            zones: policy.zones.iter().map(|zone| zone.name.as_str().into()).collect(),
+            conduits: policy.conduits.iter().map(|conduit| conduit.name.as_str().into()).collect(),
             rules: policy.rules.iter().map(|rule| rule_name(policy, rule)).collect(),
-            interfaces: interfaces.iter().map(|known| (known.index, known.name.clone())).collect(),
+            interfaces: interfaces.iter().map(|known| (known.index, known.name.as_str().into())).collect(),
         }
     }
 
     /// An interface of the policy has another index from now on. Events of the old one keep their name.
     pub fn add_interface(&mut self, index: u32, name: &str) {
-        self.interfaces.insert(index, name.to_owned());
+        self.interfaces.insert(index, name.into());
     }
 
     /// Zone by number, from 1.
-    pub fn zone(&self, number: u16) -> Option<String> {
+    pub fn zone(&self, number: u16) -> Option<Arc<str>> {
         self.zones.get(usize::from(number).checked_sub(1)?).cloned()
     }
 
     /// Conduit by number, from 1.
-    pub fn conduit(&self, number: u16) -> Option<String> {
+    pub fn conduit(&self, number: u16) -> Option<Arc<str>> {
         self.conduits.get(usize::from(number).checked_sub(1)?).cloned()
     }
 
@@ -62,8 +63,9 @@ impl Names {
     }
 
     /// Name of an interface, or its index where it is not one of the policy's; 0 is none.
-    pub fn interface(&self, index: u32) -> Option<String> {
-        (index != 0).then(|| self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("index {index}")))
+    pub fn interface(&self, index: u32) -> Option<Arc<str>> {
+        let unknown = || format!("index {index}").into();
+        (index != 0).then(|| self.interfaces.get(&index).cloned().unwrap_or_else(unknown))
     }
 }
 
@@ -73,5 +75,5 @@ fn rule_name(policy: &Policy, rule: &Rule) -> RuleName {
         Some(Direction::Named(protocol)) => Some(protocol.about().name),
         Some(Direction::Custom { .. }) | None => None,
     };
-    RuleName { name: rule.name.clone(), line: rule.line, protocol }
+    RuleName { name: rule.name.as_str().into(), line: rule.line, protocol }
 }

@@ -7,7 +7,7 @@ mod nearest;
 mod packet;
 mod question;
 
-pub use nearest::{FieldFit, Fit};
+pub use nearest::{FieldFit, Fit, fit_of};
 pub(crate) use packet::build as frame;
 pub use question::{Question, QuestionError};
 
@@ -189,8 +189,17 @@ fn zone_of(policy: &Policy, question: &Question, name: Option<&str>) -> Result<Z
         .ok_or_else(|| ExplainError::Homeless { address, known: known() })
 }
 
+/// What becomes of a packet.
+pub fn in_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::WouldDrop => "PASS, and reported (alert mode; enforce would drop it)",
+        Verdict::Drop => "DROP",
+    }
+}
+
 /// A text in lines of at most so many characters, broken between words.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -207,12 +216,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 impl Explanation {
     /// Lines for a person.
     pub fn lines(&self) -> String {
-        let verdict = match self.verdict {
-            Verdict::Pass => "PASS",
-            Verdict::WouldDrop => "PASS, and reported (alert mode; enforce would drop it)",
-            Verdict::Drop => "DROP",
-        };
-        let mut text = format!("{}\nfrom zone {}\n\n{verdict}\n", self.packet, self.zone);
+        let mut text = format!("{}\nfrom zone {}\n\n{}\n", self.packet, self.zone, in_words(self.verdict));
         let mut say = |label: &str, value: &str| {
             for (number, line) in wrapped(value, WIDTH - 10).iter().enumerate() {
                 text.push_str(&format!("{:<9} {line}\n", if number == 0 { label } else { "" }));
@@ -246,11 +250,7 @@ impl Explanation {
                 text.push_str(if fit.returns { ", taken as an answer\n" } else { "\n" });
                 for field in &fit.fields {
                     let mark = if field.fits { "fits  " } else { "MISSES" };
-                    text.push_str(&format!("    {mark} {:<11} {}", field.field, field.seen));
-                    if !field.fits {
-                        text.push_str(&format!(", the rule has {}", field.expected));
-                    }
-                    text.push('\n');
+                    text.push_str(&format!("    {mark} {:<11} {}\n", field.field, field.words()));
                 }
             }
         }

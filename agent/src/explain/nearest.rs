@@ -36,6 +36,16 @@ pub struct FieldFit {
     pub expected: String,
 }
 
+impl FieldFit {
+    /// What the packet has, and the rule where that is something else.
+    pub fn words(&self) -> String {
+        match self.fits {
+            true => self.seen.clone(),
+            false => format!("{}, the rule has {}", self.seen, self.expected),
+        }
+    }
+}
+
 /// How a packet is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -51,8 +61,7 @@ enum Way {
 pub(super) fn nearest(policy: &Policy, question: &Question, most: usize) -> Vec<Fit> {
     let mut fits: Vec<(usize, Fit)> = Vec::new();
     for rule in &policy.rules {
-        let ways = [Way::Asks, Way::Answers, Way::Reversed].map(|way| fit(policy, question, rule, way));
-        let best = ways.into_iter().flatten().min_by_key(misses);
+        let best = best(policy, question, rule);
         if let Some(best) = best.filter(|fit| fit.fields.iter().take(2).any(|field| field.fits)) {
             fits.push((misses(&best), best));
         }
@@ -60,6 +69,17 @@ pub(super) fn nearest(policy: &Policy, question: &Question, most: usize) -> Vec<
     // Stable: among equals the file's order.
     fits.sort_by_key(|(misses, _)| *misses);
     fits.into_iter().take(most).map(|(_, fit)| fit).collect()
+}
+
+/// How a packet fits the rule of a name.
+pub fn fit_of(policy: &Policy, question: &Question, name: &str) -> Option<Fit> {
+    best(policy, question, policy.rules.iter().find(|rule| rule.name == name)?)
+}
+
+/// The way to take the packet in which it fits best.
+fn best(policy: &Policy, question: &Question, rule: &Rule) -> Option<Fit> {
+    let ways = [Way::Asks, Way::Answers, Way::Reversed].map(|way| fit(policy, question, rule, way));
+    ways.into_iter().flatten().min_by_key(misses)
 }
 
 fn misses(fit: &Fit) -> usize {

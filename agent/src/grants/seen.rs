@@ -55,7 +55,7 @@ impl Seen {
         let flow = SeenFlow {
             client: client.to_string(),
             server: server.to_string(),
-            transport: report.transport.clone().unwrap_or_default(),
+            transport: report.transport.as_deref().unwrap_or_default().to_owned(),
             port: report.dst_port,
             same_port: report.dst_port.is_some() && report.src_port == report.dst_port,
             first: report.time.clone(),

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use banchi_common::abi::Transport;
 use banchi_common::direction::Class;
 use banchi_common::wire::Address;
+use serde::{Deserialize, Serialize};
 
 use super::key::{End, Key};
 use super::ports::{is_clients, is_set};
 
 /// Longest time in nanoseconds from a question to an answer that is taken for its.
-const LATEST: u64 = 2_000_000_000;
+pub(super) const LATEST: u64 = 2_000_000_000;
 
 /// Where the question went that a packet answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elsewhere {
     /// How.
     pub how: How,
@@ -26,7 +27,7 @@ pub struct Elsewhere {
 }
 
 /// How an answer differs from its question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
     /// The same host was asked on this port.
     OtherPort(u16),
@@ -37,7 +38,7 @@ pub enum How {
 }
 
 /// A question that waits for its answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Asked {
     by: Address,
     of: Address,
@@ -46,6 +47,7 @@ struct Asked {
 }
 
 /// Questions over UDP that nobody answered where they were asked.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Asks {
     /// By asker's end, and who was asked.
     hosts: HashMap<(End, Address), Asked>,

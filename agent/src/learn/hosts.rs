@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use banchi_common::wire::{Address, Bytes, Headers};
+use serde::{Deserialize, Serialize};
 
 use super::key::ip;
 use crate::capture::Frame;
@@ -14,7 +15,7 @@ const STATIONS: usize = 8;
 const SOMEBODY: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
 
 /// Where a packet came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Station {
     /// Source hardware address; `None` on links without.
     pub mac: Option<[u8; 6]>,
@@ -44,13 +45,14 @@ impl Station {
 }
 
 /// A host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Where it was seen as a sender; the first few.
     pub stations: BTreeSet<Station>,
 }
 
 /// All hosts that sent something, and all groups that something was sent to.
+#[derive(Serialize, Deserialize)]
 pub struct Hosts {
     hosts: HashMap<(u8, Address), Host>,
     broadcasts: BTreeSet<Address>,

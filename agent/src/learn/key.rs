@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banchi_common::abi::Transport;
 use banchi_common::wire::{Address, Headers};
+use serde::{Deserialize, Serialize};
 
 /// An address and a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct End {
     /// The address; IPv4 in the low 32 bits.
     pub address: Address,
@@ -15,7 +16,7 @@ pub struct End {
 }
 
 /// Two ends and a transport, the lower end first, so that both ways have one key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Number of [`Transport`].
     pub transport: u8,

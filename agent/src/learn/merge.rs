@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use crate::policy::describe::definition;
+use crate::policy::insert::{Block, PlaceError, allow, free, indent, insert};
 use crate::policy::model::{Conduit, Policy, Zone};
 use crate::policy::{self, render};
 
@@ -25,19 +26,9 @@ pub struct Merged {
 /// Why a policy stays as it is.
 #[derive(Debug, Error)]
 pub enum MergeError {
-    /// A section is not written line by line.
-    #[error(
-        "line {line}: `{key}` is written in brackets, and rules can only be added to one that has a line for each entry"
-    )]
-    Shape {
-        /// The section.
-        key: &'static str,
-        /// Where it begins, from 1.
-        line: usize,
-    },
-    /// A section is missing.
-    #[error("the policy has no `{0}` at the beginning of a line")]
-    Missing(&'static str),
+    /// Nothing can be added to it line by line.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// What came out is no policy.
     #[error("with the new rules the policy has errors:\n{0}")]
     Broken(String),
@@ -112,13 +103,13 @@ pub fn merge(name: &str, text: &str, policy: &Policy, draft: &str) -> Result<Mer
         let (after, indent) = match Block::find(&lines, key) {
             Ok(block) => (block.last, block.indent),
             // Services may be missing; they go before the conduits.
-            Err(MergeError::Missing("services")) => {
+            Err(PlaceError::Missing("services")) => {
                 let conduits = lines.iter().position(|line| line.starts_with("conduits:"));
-                let before = conduits.ok_or(MergeError::Missing("conduits"))?.saturating_sub(1);
+                let before = conduits.ok_or(PlaceError::Missing("conduits"))?.saturating_sub(1);
                 places.entry(before).or_default().push("services:".to_owned());
                 (before, 2)
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let margin = " ".repeat(indent);
         for (name, now, entry) in add {
@@ -144,24 +135,6 @@ pub fn merge(name: &str, text: &str, policy: &Policy, draft: &str) -> Result<Mer
     Ok(Merged { text: merged, rules, left_out })
 }
 
-/// Lines behind those with these numbers, with the ends that the text has.
-fn insert(text: &str, places: &BTreeMap<usize, Vec<String>>) -> String {
-    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let mut merged = String::with_capacity(text.len() + 4_096);
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        merged.push_str(line);
-        let Some(added) = places.get(&number) else { continue };
-        if !line.ends_with('\n') {
-            merged.push_str(end);
-        }
-        for line in added {
-            merged.push_str(line);
-            merged.push_str(end);
-        }
-    }
-    merged
-}
-
 /// What a name of the draft is called in the policy.
 struct Name {
     name: String,
@@ -170,14 +143,6 @@ struct Name {
 }
 
 type Names = BTreeMap<String, Name>;
-
-fn free(name: &str, taken: &BTreeSet<&str>) -> String {
-    let numbered = (2..).map(|number| format!("{}-{number}", name.get(..58).unwrap_or(name)));
-    std::iter::once(name.to_owned())
-        .chain(numbered)
-        .find(|name| !taken.contains(name.as_str()))
-        .unwrap_or_default()
-}
 
 fn new_assets(policy: &Policy, new: &Policy) -> Names {
     let zone = |zones: &[Zone], at: usize| zones.get(at).map(|zone| zone.name.clone());
@@ -232,82 +197,6 @@ fn fits(policy: &Policy, conduit: &Conduit, rule: &Rule) -> bool {
     let names = zone_names(policy, conduit);
     let (client, server) = (rule.client.as_str(), rule.server.as_str());
     names == (client, server) || !conduit.ordered && names == (server, client)
-}
-
-/// A section at the left margin: its first and last line with something in it, and how far its entries are set in.
-struct Block {
-    first: usize,
-    last: usize,
-    indent: usize,
-}
-
-fn indent(line: &str) -> usize {
-    line.len() - line.trim_start().len()
-}
-
-fn is_content(line: &str) -> bool {
-    !line.trim().is_empty() && !line.trim_start().starts_with('#')
-}
-
-fn is_open(line: &str, key: &str) -> bool {
-    let rest = line.trim_start().trim_start_matches("- ").trim_start().strip_prefix(key);
-    rest.and_then(|rest| rest.strip_prefix(':')).is_some_and(|rest| !is_content(rest))
-}
-
-impl Block {
-    fn find(lines: &[&str], key: &'static str) -> Result<Self, MergeError> {
-        let begins = |line: &&str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
-        let at = lines.iter().position(begins).ok_or(MergeError::Missing(key))?;
-        let rest = lines.iter().enumerate().skip(at + 1).filter(|(_, line)| is_content(line));
-        // A list may stand at the margin of its key.
-        let own: Vec<(usize, &&str)> =
-            rest.take_while(|(_, line)| indent(line) > 0 || line.starts_with('-')).collect();
-        let open = lines.get(at).is_some_and(|line| is_open(line, key));
-        match (own.first(), own.last()) {
-            (Some((first, line)), Some((last, _))) if open => {
-                Ok(Self { first: *first, last: *last, indent: indent(line) })
-            }
-            _ => Err(MergeError::Shape { key, line: at + 1 }),
-        }
-    }
-}
-
-/// The line behind which rules go, and whether an `allow:` has to be written first.
-struct After {
-    line: usize,
-    opens: bool,
-}
-
-/// Where rules of a conduit go, by its place in the policy, and how far they are set in.
-fn allow(lines: &[&str], conduit: usize) -> Result<(After, usize), MergeError> {
-    let block = Block::find(lines, "conduits")?;
-    let content = || (block.first..=block.last).filter_map(|at| Some((at, *lines.get(at)?)));
-    let starts: Vec<usize> = content()
-        .filter(|(_, line)| indent(line) == block.indent && line.trim_start().starts_with('-'))
-        .map(|(at, _)| at)
-        .collect();
-    let shape = |at: usize| MergeError::Shape { key: "conduits", line: at + 1 };
-    let start = *starts.get(conduit).ok_or(shape(block.first))?;
-    let end = starts.get(conduit + 1).copied().unwrap_or(block.last + 1);
-    let item = || content().filter(|(at, line)| (start..end).contains(at) && is_content(line));
-    let keys = block.indent + 2;
-    let column = |at: usize, line: &str| if at == start { keys } else { indent(line) };
-    let word = |line: &str| line.trim_start().trim_start_matches("- ").trim_start().starts_with("allow:");
-    let Some((at, line)) = item().find(|(at, line)| column(*at, line) == keys && word(line)) else {
-        let last = item().next_back().map_or(start, |(at, _)| at);
-        return Ok((After { line: last, opens: true }, keys + 2));
-    };
-    if !is_open(line, "allow") {
-        return Err(MergeError::Shape { key: "allow", line: at + 1 });
-    }
-    let rest = item().filter(|(place, _)| *place > at);
-    let list: Vec<(usize, &str)> = rest
-        .take_while(|(_, line)| {
-            indent(line) > keys || indent(line) == keys && line.trim_start().starts_with('-')
-        })
-        .collect();
-    let set_in = list.first().map_or(keys + 2, |(_, line)| indent(line));
-    Ok((After { line: list.last().map_or(at, |(at, _)| *at), opens: false }, set_in))
 }
 
 /// A rule of the draft as it is written.

@@ -5,6 +5,7 @@
 //! one sees packets.
 
 mod asks;
+mod counted;
 pub mod draft;
 pub mod evidence;
 pub mod flow;
@@ -13,6 +14,7 @@ pub mod hosts;
 pub mod key;
 pub mod linked;
 pub mod merge;
+pub mod observed;
 pub mod ports;
 mod probe;
 pub mod relearn;
@@ -24,6 +26,7 @@ pub mod verify;
 
 use std::collections::HashSet;
 
+pub(crate) use draft::span;
 pub use flow::{Flow, Idiom, Ports};
 pub(crate) use key::ip;
 pub(crate) use say::seconds;

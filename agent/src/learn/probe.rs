@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use banchi_common::abi::Transport;
 use banchi_common::direction::{Class, PROTOCOLS, Payload, Protocol, classify};
 use banchi_common::wire::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::policy::catalogue;
 use crate::policy::model::{Direction, ServerPort};
@@ -24,7 +25,7 @@ const FAINT: &[Protocol] =
     &[Protocol::Fins, Protocol::HartIp, Protocol::Ntp, Protocol::Toyopuc, Protocol::SBus];
 
 /// Classes of the first payloads for each protocol: `[protocol][side][class]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Probe([[[u8; 4]; 2]; ROWS]);
 
 impl Probe {

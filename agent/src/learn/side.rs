@@ -1,6 +1,7 @@
 //! What is counted of one side of a tuple. Fixed in size, whatever the side sends.
 
 use banchi_common::direction::Class;
+use serde::{Deserialize, Serialize};
 
 /// TCP flags (RFC 9293, section 3.1).
 const SYN: u8 = 0x02;
@@ -8,7 +9,7 @@ const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
 /// What one side of a tuple sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Side {
     /// Packets.
     pub packets: u64,
@@ -105,7 +106,7 @@ impl Side {
 }
 
 /// Whether something comes at even distances: a running estimate of the period, and how many beats kept it.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rhythm {
     /// Seconds.
     period: f32,

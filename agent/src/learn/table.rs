@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use banchi_common::abi::Transport;
 use banchi_common::direction::{Class, Payload, classify};
 use banchi_common::wire::{Address, Bytes, Content, Headers, parse, rule_ethertype};
+use serde::{Deserialize, Serialize};
 
 use super::asks::{Asks, Elsewhere};
 use super::hosts::{Hosts, Station};
@@ -25,7 +26,7 @@ const STATIONS: usize = 64;
 const PATIENCE: u32 = 16;
 
 /// What is known of a tuple.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tuple {
     /// Who.
     pub key: Key,
@@ -51,7 +52,7 @@ pub struct Tuple {
 }
 
 /// A protocol below IP.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Below {
     /// Frames.
     pub frames: u64,
@@ -60,7 +61,7 @@ pub struct Below {
 }
 
 /// Packets that are no flow.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Others {
     /// ARP, neighbour discovery, and what keeps a network alive.
     pub survival: u64,
@@ -77,17 +78,18 @@ pub struct Others {
 }
 
 /// All tuples.
+#[derive(Serialize, Deserialize)]
 pub struct Table {
-    tuples: HashMap<Key, Tuple>,
-    limit: usize,
+    pub(super) tuples: HashMap<Key, Tuple>,
+    pub(super) limit: usize,
     folds: bool,
     /// Protocol of clients' ends over UDP, which speak it on other ports too.
     speakers: HashMap<End, u8>,
     asks: Asks,
     hosts: Hosts,
-    others: Others,
-    packets: u64,
-    left_out: u64,
+    pub(super) others: Others,
+    pub(super) packets: u64,
+    pub(super) left_out: u64,
     span: Option<(u64, u64)>,
 }
 
@@ -130,13 +132,18 @@ impl Table {
 
     /// Takes a packet in.
     pub fn packet(&mut self, frame: &Frame) {
+        self.packet_after(frame, [0, 0]);
+    }
+
+    /// The same where not all packets are shown: `told` is when its side and the other one spoke last, as
+    /// [`Side::last`] has it; 0 is as far as this table knows.
+    pub fn packet_after(&mut self, frame: &Frame, told: [u64; 2]) {
         self.packets += 1;
-        let span = self.span.get_or_insert((frame.at, frame.at));
-        *span = (span.0.min(frame.at), span.1.max(frame.at));
+        self.spans(frame.at);
         let bytes = Bytes(&frame.bytes);
         let mut headers = Headers::default();
         match parse(&bytes, &mut headers) {
-            Content::Flow => self.flow(frame, &bytes, &headers),
+            Content::Flow => self.flow(frame, &bytes, &headers, told),
             Content::LaterFragment => self.others.fragments += 1,
             Content::IcmpError => self.others.icmp_errors += 1,
             Content::OtherProtocol => *self.others.protocols.entry(headers.protocol).or_default() += 1,
@@ -144,6 +151,11 @@ impl Table {
             Content::Malformed => self.others.malformed += 1,
             Content::OtherEthertype => self.below(&bytes, &headers),
         }
+    }
+
+    pub(super) fn spans(&mut self, at: u64) {
+        let span = self.span.get_or_insert((at, at));
+        *span = (span.0.min(at), span.1.max(at));
     }
 
     fn below(&mut self, bytes: &Bytes<'_>, headers: &Headers) {
@@ -162,7 +174,7 @@ impl Table {
         }
     }
 
-    fn flow(&mut self, frame: &Frame, bytes: &Bytes<'_>, headers: &Headers) {
+    fn flow(&mut self, frame: &Frame, bytes: &Bytes<'_>, headers: &Headers, told: [u64; 2]) {
         let (key, side) = Key::of(headers);
         let Some(key) = self.place(key, side, frame.at) else {
             self.left_out += 1;
@@ -174,6 +186,8 @@ impl Table {
         tuple.seen(frame.at);
         let [low, high] = &mut tuple.sides;
         let (mine, other) = if side == 0 { (low, high) } else { (high, low) };
+        mine.last = mine.last.max(told[0]);
+        other.last = other.last.max(told[1]);
         let fingerprint = station.fingerprint();
         if mine.station != fingerprint {
             mine.station = fingerprint;
@@ -183,7 +197,9 @@ impl Table {
         let end = headers.end as usize;
         mine.sent(frame.at, other.last, flags, end.saturating_sub(headers.payload as usize) as u64);
         let alone = other.packets == 0;
-        let payload = Payload::new(bytes, headers.payload as usize, end.min(frame.captured()));
+        // What was not captured has a length all the same.
+        let start = headers.payload as usize;
+        let payload = Payload::of_length(bytes, start, end.min(frame.captured()), end.saturating_sub(start));
         let class = if payload.is_empty() {
             echo(headers)
         } else if headers.fragment == 0 {
@@ -197,7 +213,7 @@ impl Table {
     }
 
     /// The key under which a packet is counted; `None` where there is no place.
-    fn place(&mut self, key: Key, side: usize, at: u64) -> Option<Key> {
+    pub(super) fn place(&mut self, key: Key, side: usize, at: u64) -> Option<Key> {
         if self.tuples.contains_key(&key) {
             return Some(key);
         }
@@ -315,7 +331,7 @@ impl Tuple {
         }
     }
 
-    fn seen(&mut self, at: u64) {
+    pub(super) fn seen(&mut self, at: u64) {
         const HOUR: u64 = 3_600_000_000_000;
         self.first = self.first.min(at);
         self.last = self.last.max(at);

@@ -62,14 +62,24 @@ pub(crate) fn walk(
         if count.is_multiple_of(1 << 14) {
             progress(captures);
         }
-        let fate = match ingress.place(&frame, captures.interfaces()) {
-            Way::In(place) => {
-                let mut headers = Headers::default();
-                let decision = judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers);
-                Ok(decision)
-            }
-            stays => Err(stays),
-        };
+        let fate = decide(&mut ingress, image, &frame, captures.interfaces());
         each(&frame, fate);
+    }
+}
+
+/// What is decided of one packet, or where it stays.
+pub(crate) fn decide(
+    ingress: &mut Ingress<'_>,
+    image: &Image,
+    frame: &Frame,
+    interfaces: &[String],
+) -> Result<Decision, Way> {
+    match ingress.place(frame, interfaces) {
+        Way::In(place) => {
+            let mut headers = Headers::default();
+            let decision = judge(&Bytes(&ingress.frame), image, place as u32 + 1, &mut headers);
+            Ok(decision)
+        }
+        stays => Err(stays),
     }
 }

@@ -1,7 +1,9 @@
 //! Packets that events spoke of, by verdict: the kernel counts by reason only.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use banchi_common::reason::{Reason, Verdict};
 
@@ -19,15 +21,16 @@ const ELSEWHERE: &str = "(elsewhere)";
 const UNKNOWN: &str = "(unknown)";
 
 /// What counts of repeats have in common with the event before them.
-type Flow = (Option<IpAddr>, Option<IpAddr>, Option<u16>, Option<String>, String, u8, u8);
+type Flow = (Option<IpAddr>, Option<IpAddr>, Option<u16>, Option<Word>, Word, u8, u8);
+type Word = Cow<'static, str>;
 
 /// Packets by conduit, reason and verdict, since the agent was started.
 #[derive(Debug, Clone, Default)]
 pub struct Reported {
-    packets: BTreeMap<(String, u8, u8), u64>,
-    conduits: BTreeSet<String>,
+    packets: BTreeMap<(Arc<str>, u8, u8), u64>,
+    conduits: BTreeSet<Arc<str>>,
     /// Counts of flows that went quiet do not name their conduit.
-    flows: HashMap<Flow, String>,
+    flows: HashMap<Flow, Arc<str>>,
 }
 
 impl Reported {
@@ -40,32 +43,34 @@ impl Reported {
                 if self.flows.len() >= FLOWS {
                     self.flows.clear();
                 }
-                self.flows.insert(flow, name.clone());
+                self.flows.insert(flow, Arc::clone(&name));
                 (report.repeats + 1, name)
             }
             Kind::Repeats => {
                 let known = self.flows.remove(&flow);
-                (report.repeats, known.unwrap_or_else(|| UNKNOWN.to_owned()))
+                (report.repeats, known.unwrap_or_else(|| UNKNOWN.into()))
             }
         };
         *self.packets.entry((name, report.reason as u8, report.verdict as u8)).or_default() += packets;
     }
 
-    fn name(&mut self, conduit: &str) -> String {
-        if !self.conduits.contains(conduit) {
-            if self.conduits.len() >= CONDUITS {
-                return OTHERS.to_owned();
-            }
-            self.conduits.insert(conduit.to_owned());
+    fn name(&mut self, conduit: &str) -> Arc<str> {
+        if let Some(known) = self.conduits.get(conduit) {
+            return Arc::clone(known);
         }
-        conduit.to_owned()
+        if self.conduits.len() >= CONDUITS {
+            return OTHERS.into();
+        }
+        let name: Arc<str> = conduit.into();
+        self.conduits.insert(Arc::clone(&name));
+        name
     }
 
     /// Conduit, reason, verdict and packets, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = (&str, Reason, Verdict, u64)> {
         self.packets.iter().filter_map(|((conduit, reason, verdict), packets)| {
             let (reason, verdict) = (Reason::from_number(*reason)?, Verdict::from_number(*verdict)?);
-            Some((conduit.as_str(), reason, verdict, *packets))
+            Some((&**conduit, reason, verdict, *packets))
         })
     }
 }

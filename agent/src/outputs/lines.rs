@@ -277,7 +277,7 @@ fn put(file: &mut impl io::Write, text: &[u8], end: &mut End) -> (u64, io::Resul
         (Some(_), Some(b'\n')) => End::Whole,
         (Some(_), _) => End::Part,
     };
-    lines += written.iter().filter(|byte| **byte == b'\n').count() as u64;
+    lines += memchr::memchr_iter(b'\n', written).count() as u64;
     (lines, result)
 }
 

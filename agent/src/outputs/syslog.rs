@@ -48,34 +48,31 @@ impl Syslog {
             self.process,
             about.name,
         );
-        let mut set = |key: &str, value: Option<String>| {
+        let mut set = |key: &str, value: Option<&str>| {
             if let Some(value) = value {
-                text.push_str(&format!(" {key}=\"{}\"", escape(&value)));
+                text.push_str(&format!(" {key}=\"{}\"", escape(value)));
             }
         };
-        set(
-            "kind",
-            Some(if report.kind == crate::events::Kind::Repeats { "repeats" } else { "deviation" }.into()),
-        );
-        set("verdict", Some(meaning::verdict_word(report.verdict).to_owned()));
-        set("mode", Some(meaning::mode_word(report.mode).to_owned()));
-        set("conduit", report.conduit.clone());
-        set("zone", report.zone.clone());
-        set("destination_zone", report.destination_zone.clone());
-        set("src", report.src.map(|address| address.to_string()));
-        set("src_port", report.src_port.map(|port| port.to_string()));
-        set("dst", report.dst.map(|address| address.to_string()));
-        set("dst_port", report.dst_port.map(|port| port.to_string()));
-        set("transport", report.transport.clone());
-        set("ethertype", Some(report.ethertype.clone()));
+        set("kind", Some(if report.kind == crate::events::Kind::Repeats { "repeats" } else { "deviation" }));
+        set("verdict", Some(meaning::verdict_word(report.verdict)));
+        set("mode", Some(meaning::mode_word(report.mode)));
+        set("conduit", report.conduit.as_deref());
+        set("zone", report.zone.as_deref());
+        set("destination_zone", report.destination_zone.as_deref());
+        set("src", report.src.map(|address| address.to_string()).as_deref());
+        set("src_port", report.src_port.map(|port| port.to_string()).as_deref());
+        set("dst", report.dst.map(|address| address.to_string()).as_deref());
+        set("dst_port", report.dst_port.map(|port| port.to_string()).as_deref());
+        set("transport", report.transport.as_deref());
+        set("ethertype", Some(&report.ethertype));
         let vlans: Vec<String> = report.vlans.iter().map(u16::to_string).collect();
-        set("vlans", (!vlans.is_empty()).then(|| vlans.join(",")));
-        set("interface", report.interface.clone());
-        set("protocol", report.protocol.map(str::to_owned));
-        set("class", report.class.map(|class| class.name().to_owned()));
-        set("rule", report.rule.clone());
-        set("repeats", Some(report.repeats.to_string()));
-        set("length", Some(report.length.to_string()));
+        set("vlans", (!vlans.is_empty()).then(|| vlans.join(",")).as_deref());
+        set("interface", report.interface.as_deref());
+        set("protocol", report.protocol);
+        set("class", report.class.map(|class| class.name()));
+        set("rule", report.rule.as_deref());
+        set("repeats", Some(&report.repeats.to_string()));
+        set("length", Some(&report.length.to_string()));
         text.push_str("] ");
         let words = format!("{}: {}", report.line(), report.text);
         if !words.is_ascii() {

@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod codes;
 pub mod describe;
 pub mod diagnostic;
+pub mod insert;
 mod intervals;
 pub mod model;
 pub(crate) mod parse;

@@ -143,6 +143,17 @@ pub struct Gathered {
     pub unplaced: u64,
 }
 
+impl Gathered {
+    /// What no captures say of a policy.
+    pub fn none(policy: &Policy) -> Self {
+        Self {
+            conduits: vec![ConduitFacts::default(); policy.conduits.len() + 1],
+            rules: vec![Count::NONE; policy.rules.len()],
+            ..Self::default()
+        }
+    }
+}
+
 /// What became of the packets of one tuple.
 #[derive(Default)]
 struct Judged {
@@ -183,11 +194,7 @@ pub fn gather(
     limit: usize,
     progress: impl FnMut(&Captures),
 ) -> Gathered {
-    let mut gathered = Gathered {
-        conduits: vec![ConduitFacts::default(); policy.conduits.len() + 1],
-        rules: vec![Count::NONE; policy.rules.len()],
-        ..Gathered::default()
-    };
+    let mut gathered = Gathered::none(policy);
     let mut tuples: HashMap<Key, Judged> = HashMap::new();
     walk(captures, policy, image, progress, |frame, fate| {
         let decision = match fate {
@@ -315,7 +322,7 @@ fn line(known: &mut Known<'_>, flow: Flow, judged: Judged) -> Line {
 }
 
 /// The zone that an address lives in.
-pub(super) fn home(policy: &Policy, address: IpAddr) -> Option<ZoneId> {
+pub(crate) fn home(policy: &Policy, address: IpAddr) -> Option<ZoneId> {
     let zones = policy.zones.iter().enumerate();
     let networks = zones.flat_map(|(at, zone)| zone.networks.iter().map(move |network| (at, network)));
     let fitting = networks.filter(|(_, network)| network.contains(&address));
@@ -329,7 +336,7 @@ fn name(policy: &Policy, address: IpAddr) -> String {
 }
 
 /// Whether an address is among those of an asset.
-pub(super) fn holds(addresses: &[Addresses], address: IpAddr) -> bool {
+pub(crate) fn holds(addresses: &[Addresses], address: IpAddr) -> bool {
     addresses.iter().any(|addresses| match addresses {
         Addresses::Host(host) => *host == address,
         Addresses::Range(first, last) => (*first..=*last).contains(&address),
@@ -338,7 +345,7 @@ pub(super) fn holds(addresses: &[Addresses], address: IpAddr) -> bool {
 }
 
 /// How many addresses there are.
-pub(super) fn width(addresses: &Addresses) -> u128 {
+pub(crate) fn width(addresses: &Addresses) -> u128 {
     let bits = |address: &IpAddr| match address {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits(),

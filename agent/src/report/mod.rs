@@ -84,7 +84,7 @@ impl<'s> Report<'s> {
             span,
             is_draft: source.policy_name.is_none(),
         };
-        let readiness = (0..source.policy.conduits.len()).map(|conduit| look.of(conduit)).collect();
+        let readiness = look.all();
         let macs = source.traffic.hosts.senders().into_iter().map(|(address, host)| {
             let macs: std::collections::BTreeSet<[u8; 6]> =
                 host.stations.iter().filter_map(|station| station.mac).collect();

@@ -64,7 +64,7 @@ impl Verdict {
 }
 
 /// A part of the figure.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
     /// What is looked at.
     pub what: &'static str,
@@ -77,7 +77,7 @@ pub struct Part {
 }
 
 /// How ready a conduit is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Readiness {
     /// From 0 to 100.
     pub figure: u32,
@@ -98,19 +98,27 @@ pub struct Readiness {
 }
 
 /// What a conduit is looked at with.
-pub(super) struct Look<'r> {
-    pub(super) policy: &'r Policy,
-    pub(super) gathered: &'r Gathered,
-    pub(super) status: Option<&'r Status>,
+pub struct Look<'r> {
+    /// The policy.
+    pub policy: &'r Policy,
+    /// What captures say of it.
+    pub gathered: &'r Gathered,
+    /// What the gateway says.
+    pub status: Option<&'r Status>,
     /// First and last packet, in nanoseconds since 1970.
-    pub(super) span: (u64, u64),
+    pub span: (u64, u64),
     /// The policy was learnt from these captures.
-    pub(super) is_draft: bool,
+    pub is_draft: bool,
 }
 
 impl Look<'_> {
+    /// Readiness of each conduit.
+    pub fn all(&self) -> Vec<Readiness> {
+        (0..self.policy.conduits.len()).map(|conduit| self.of(conduit)).collect()
+    }
+
     /// Readiness of a conduit.
-    pub(super) fn of(&self, conduit: ConduitId) -> Readiness {
+    fn of(&self, conduit: ConduitId) -> Readiness {
         let flows: Vec<&Line> = self.lines(conduit);
         let (time, news) = (self.time(conduit), news(&flows, self.span));
         let live = self.status.and_then(|status| {
@@ -158,7 +166,7 @@ impl Look<'_> {
     }
 
     /// Its flows that the gateway sees.
-    pub(super) fn lines(&self, conduit: ConduitId) -> Vec<&Line> {
+    fn lines(&self, conduit: ConduitId) -> Vec<&Line> {
         let lines = self.gathered.lines.iter();
         lines.filter(|line| line.conduit == Some(conduit) && line.state() != State::Unseen).collect()
     }

@@ -1,5 +1,5 @@
-//! What the benchmark runs in the kernel beside the data plane: the floor ([`empty`]), the limit ([`lookup`]), what
-//! makes packets ([`vary`], [`generate`]) and what counts them ([`count`]).
+//! What the benchmark runs in the kernel beside the data plane: the floor ([`empty`], [`redirect`]), the limit
+//! ([`lookup`], [`lookup_redirect`]), what makes packets ([`vary`], [`generate`]) and what counts them ([`count`]).
 //!
 //! Tuple number `n` is the same everywhere: client `n % clients` and server `n / clients`, counted from two addresses.
 
@@ -137,6 +137,25 @@ pub fn lookup(ctx: XdpContext) -> u32 {
     let Some(key) = key(&frame) else { return XDP_ABORTED };
     match TUPLES.get_ptr(&key) {
         Some(_) => XDP_PASS,
+        None => XDP_DROP,
+    }
+}
+
+/// Sends every frame out of an interface: what any program costs at least that forwards frames itself.
+#[xdp]
+pub fn redirect(_ctx: XdpContext) -> u32 {
+    // SAFETY: takes two numbers.
+    unsafe { bpf_redirect(plan(Word::Out), 0) as u32 }
+}
+
+/// The same where the bare lookup finds the tuple.
+#[xdp]
+pub fn lookup_redirect(ctx: XdpContext) -> u32 {
+    let frame = Frame::of(&ctx);
+    let Some(key) = key(&frame) else { return XDP_PASS };
+    match TUPLES.get_ptr(&key) {
+        // SAFETY: takes two numbers.
+        Some(_) => unsafe { bpf_redirect(plan(Word::Out), 0) as u32 },
         None => XDP_DROP,
     }
 }

@@ -4,7 +4,8 @@ use anyhow::{Result, bail, ensure};
 use aya::maps::{Array, Map, MapData};
 use aya::programs::Xdp;
 use banchi::datapath::{Counters, Datapath, Options, Root, Store};
-use banchi_common::abi::SLOT_ACTIVE;
+use banchi_common::abi::{Feature, SLOT_ACTIVE, Setting};
+use banchi_common::engine::Tables;
 use banchi_tests::lab::Lab;
 
 use super::Ports;
@@ -12,10 +13,25 @@ use super::cases::Case;
 use crate::kernel;
 use crate::traffic::{self, Forwarding, Service, Tuples};
 
+/// What a program may look for in vain, where a policy does not use it. Tags are not among it: zones have other tables with
+/// them.
+const UNUSED: u32 = Feature::Ipv6 as u32
+    | Feature::Classes as u32
+    | Feature::Relations as u32
+    | Feature::Mac as u32
+    | Feature::Exact as u32
+    | Feature::Windows as u32
+    | Feature::Conversations as u32
+    | Feature::Ethertypes as u32
+    | Feature::AgentLoss as u32
+    | Feature::Grants as u32;
+
 /// A root program and a generation.
 pub(super) struct Loaded {
     pub(super) service: Service,
     pub(super) forwarding: Forwarding,
+    /// Whether the program is without what the policy does not use.
+    pub(super) is_specialised: bool,
     store: Store,
     root: Root,
     datapath: Datapath,
@@ -30,13 +46,18 @@ impl Loaded {
         tuples: Tuples,
         forwarding: Forwarding,
         ports: Ports,
+        is_specialised: bool,
     ) -> Result<Self> {
         let text = traffic::policy(service, tuples, forwarding, "enforce");
         let loaded = banchi::policy::load("bench.yaml", &text);
         let Some(policy) = &loaded.policy else {
             bail!("the policy {place}: {:?}", loaded.diagnostics.first())
         };
-        let image = banchi::image::compile(policy)?;
+        let mut image = banchi::image::compile(policy)?;
+        if !is_specialised {
+            let features = Tables::setting(&image, Setting::Features as usize);
+            image.set(Setting::Features, features | UNUSED);
+        }
         let store = Store::new(lab.pins().join(place), lab.directory().join(place));
         let mut root = Root::create(&store, 1 << 20)?;
         let indices = image.interfaces.iter().map(|name| match name.as_str() {
@@ -45,7 +66,7 @@ impl Loaded {
         });
         let datapath = Datapath::load_in(&store, &image, &indices.collect::<Vec<_>>(), &Options::default())?;
         root.activate((&datapath, 1), None, None)?;
-        Ok(Self { service, forwarding, store, root, datapath })
+        Ok(Self { service, forwarding, is_specialised, store, root, datapath })
     }
 
     /// The root program, which hands packets to the generation.

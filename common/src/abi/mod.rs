@@ -7,6 +7,7 @@
 mod conversation;
 mod event;
 mod forward;
+mod observe;
 mod policy;
 mod root;
 mod setting;
@@ -15,6 +16,7 @@ mod table;
 pub use conversation::{Asked, Control, Conversations, TAG_BITS, WAYS};
 pub use event::{CAPTURE, Counter, Event, EventKind, Reports, SuppressKey, Suppressed, Trace};
 pub use forward::{Forwarding, NEIGHBOURS, ONWARDS, Onward, WIRES, wire_key};
+pub use observe::{SHOWN, SHOWN_A_ROUND, Sight, SightKey, SightSide, Sighted, UNSEENS, Unseen};
 pub use policy::{Mode, OnAgentLoss, Transport};
 pub use root::{
     ROOT_COUNTS, ROOT_WORDS, RootCount, RootWord, SLOT_ACTIVE, SLOT_PREVIOUS, SLOTS_OF_PROGRAMS,

@@ -26,7 +26,7 @@ impl<'p, P: Packet> Payload<'p, P> {
     /// The same, of more fragments than this one: `length` bytes in all.
     #[must_use]
     #[inline(always)]
-    pub(super) fn of_length(packet: &'p P, start: usize, end: usize, length: usize) -> Self {
+    pub fn of_length(packet: &'p P, start: usize, end: usize, length: usize) -> Self {
         Self { length, ..Self::new(packet, start, end) }
     }
 

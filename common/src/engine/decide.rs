@@ -48,6 +48,8 @@ pub struct Scratch {
     pub step: u32,
     /// Zero.
     pub reserved: u32,
+    /// Nodes of its addresses, as far as it has come.
+    pub nodes: Nodes,
     /// What the headers say.
     pub headers: Headers,
 }
@@ -75,7 +77,7 @@ pub struct ScratchBytes {
     /// Zero.
     pub reserved: u16,
     /// The rest of the scratch.
-    pub rest: [u64; size_of::<Headers>() / 8 + 1],
+    pub rest: [u64; size_of::<Headers>() / 8 + 2],
 }
 
 const _: () = {
@@ -134,8 +136,10 @@ pub fn judge<P: Packet, T: Tables>(
 ) -> Decision {
     let content = wire::parse(packet, headers);
     let zone = zone_of(tables, interface, headers);
+    let mut nodes = Nodes::UNASKED;
     if content == Content::Flow && zone != 0 {
         let matched = match_flow(tables, headers);
+        nodes = matched.nodes;
         if let Some(mut decision) = admit(packet, tables, headers, zone, &matched) {
             hold_back(tables, &mut decision);
             if headers.fragment == FIRST_FRAGMENT && decision.reason.passes() {
@@ -145,11 +149,12 @@ pub fn judge<P: Packet, T: Tables>(
         }
     }
     let mut decision = Decision::new(Reason::Malformed, zone);
-    unmatched(packet, tables, headers, content, &mut decision);
+    unmatched(packet, tables, headers, (content, nodes), &mut decision);
     decision
 }
 
-/// Decides on everything but a flow that a rule matches. `decision` comes with its zone.
+/// Decides on everything but a flow that a rule matches. `decision` comes with its zone, and `nodes` with what was looked
+/// up to match it.
 ///
 /// What deviates is looked for from here and not from where the reason was found, because the kernel counts the stack of
 /// functions that wait for each other.
@@ -158,11 +163,11 @@ pub(super) fn unmatched<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     headers: &Headers,
-    content: Content,
+    (content, nodes): (Content, Nodes),
     decision: &mut Decision,
 ) {
     if unusual(packet, tables, headers, content, decision) {
-        hosts(packet, tables, headers, decision);
+        hosts(packet, tables, headers, nodes, decision);
     }
     hold_back(tables, decision);
 }
@@ -250,8 +255,14 @@ fn below_ip<P: Packet, T: Tables>(
 
 /// What deviates: the hosts first, then what `decision` says already.
 #[inline(never)]
-fn hosts<P: Packet, T: Tables>(packet: &P, tables: &T, headers: &Headers, decision: &mut Decision) {
-    let nodes = Nodes::of(tables, headers);
+fn hosts<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    headers: &Headers,
+    nodes: Nodes,
+    decision: &mut Decision,
+) {
+    let nodes = nodes.or_of(tables, headers);
     let mac = source_mac(packet).unwrap_or_default();
     let otherwise = decision.reason;
     decision.reason = diagnose(tables, headers, &nodes, decision, otherwise, mac);

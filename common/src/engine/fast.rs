@@ -3,7 +3,7 @@
 use super::admit::admit;
 use super::decide::{Decision, judge, unmatched, zone_of};
 use super::hold::hold_back;
-use super::lookup::match_flow;
+use super::lookup::{Nodes, match_flow};
 use super::tables::Tables;
 use crate::reason::Reason;
 use crate::wire::{self, Headers, Packet};
@@ -27,7 +27,7 @@ pub fn set_out<P: Packet, T: Tables>(
     tables: &T,
     interface: u32,
     headers: &mut Headers,
-    decision: &mut Decision,
+    (decision, nodes): (&mut Decision, &mut Nodes),
 ) -> Step {
     if wire::parse_plain(packet, headers).is_none() {
         return Step::Start;
@@ -45,6 +45,7 @@ pub fn set_out<P: Packet, T: Tables>(
         }
         None => {
             *decision = Decision::new(Reason::Malformed, zone);
+            *nodes = matched.nodes;
             Step::Unmatched
         }
     }
@@ -57,12 +58,12 @@ pub fn go_on<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     interface: u32,
-    (headers, decision): (&mut Headers, &mut Decision),
+    (headers, decision, nodes): (&mut Headers, &mut Decision, Nodes),
 ) {
     if step == Step::Start as u32 {
         *headers = Headers::default();
         *decision = judge(packet, tables, interface, headers);
     } else if step == Step::Unmatched as u32 {
-        unmatched(packet, tables, headers, wire::Content::Flow, decision);
+        unmatched(packet, tables, headers, (wire::Content::Flow, nodes), decision);
     }
 }

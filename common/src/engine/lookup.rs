@@ -184,16 +184,29 @@ pub(super) struct Matched {
     pub(super) place: u32,
     /// For an exact tuple: the source is the lower end.
     pub(super) low_source: bool,
+    /// Nodes of both addresses, where they were looked up.
+    pub(super) nodes: Nodes,
 }
 
-/// Nodes of both addresses of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Nodes {
+/// Nodes of both addresses of a flow; 0 is an address that the policy does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Nodes {
     pub(super) source: u32,
     pub(super) destination: u32,
 }
 
+impl Default for Nodes {
+    #[inline(always)]
+    fn default() -> Self {
+        Self::UNASKED
+    }
+}
+
 impl Nodes {
+    /// Nobody has looked them up yet.
+    pub(super) const UNASKED: Self = Self { source: u32::MAX, destination: u32::MAX };
+
     #[inline(always)]
     pub(super) fn of<T: Tables>(tables: &T, headers: &Headers) -> Self {
         let (from, to) = (headers.source, headers.destination);
@@ -201,6 +214,12 @@ impl Nodes {
             source: tables.node_of(headers.family, from.hi, from.lo),
             destination: tables.node_of(headers.family, to.hi, to.lo),
         }
+    }
+
+    /// These, or where nobody has asked for them those of the packet.
+    #[inline(always)]
+    pub(super) fn or_of<T: Tables>(self, tables: &T, headers: &Headers) -> Self {
+        if self.source == Self::UNASKED.source { Self::of(tables, headers) } else { self }
     }
 }
 
@@ -221,7 +240,7 @@ pub(super) fn match_flow<T: Tables>(tables: &T, headers: &Headers) -> Matched {
     }
     let nodes = Nodes::of(tables, headers);
     if nodes.source == 0 || nodes.destination == 0 {
-        return Matched::default();
+        return Matched { nodes, ..Matched::default() };
     }
     if headers.family != 4
         && tables.uses(Feature::Exact)
@@ -230,13 +249,14 @@ pub(super) fn match_flow<T: Tables>(tables: &T, headers: &Headers) -> Matched {
         return matched;
     }
     if !tables.uses(Feature::Classes) {
-        return Matched::default();
+        return Matched { nodes, ..Matched::default() };
     }
     Matched {
         forward: rule_of(tables, headers, &nodes, Roles::Forward, Strictness::Exact),
         back: rule_of(tables, headers, &nodes, Roles::Back, Strictness::Exact),
         place: 0,
         low_source: false,
+        nodes,
     }
 }
 
@@ -256,11 +276,9 @@ pub(super) fn match_exact<T: Tables>(
     }
     let flow = tables.flow(found as u32)?;
     let place = (found >> 32) as u32 + 1;
-    Some(if low_source {
-        Matched { forward: flow.low_asks, back: flow.high_asks, place, low_source }
-    } else {
-        Matched { forward: flow.high_asks, back: flow.low_asks, place, low_source }
-    })
+    let (forward, back) =
+        if low_source { (flow.low_asks, flow.high_asks) } else { (flow.high_asks, flow.low_asks) };
+    Some(Matched { forward, back, place, low_source, nodes: Nodes::UNASKED })
 }
 
 /// Who is taken for the client.

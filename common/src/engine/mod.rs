@@ -17,6 +17,7 @@ pub use decide::{Decision, Scratch, ScratchBytes, drops, judge, verdict};
 pub use fast::{Step, go_on, set_out};
 pub use hold::hold_in;
 pub use lookup::{
-    LOW_SOURCE, Question, exact_key, find_at, first_rule, hash, hash6, in_range, matching_rules, node_of,
+    LOW_SOURCE, Nodes, Question, exact_key, find_at, first_rule, hash, hash6, in_range, matching_rules,
+    node_of,
 };
 pub use tables::{FragmentKey, Tables};

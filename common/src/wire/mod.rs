@@ -28,6 +28,7 @@ use crate::abi::Transport;
 
 /// An IP address as two words: IPv6 whole, IPv4 in the low 32 bits of `lo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct Address {
     /// First 64 bits of an IPv6 address; 0 for IPv4.

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::Result;
 
-use crate::{apt, linker, paths, python, step, toolchain};
+use crate::{apt, cargo_deb, clean_root, linker, paths, python, step, toolchain};
 
 /// The first release of the kernel that has all that the data plane uses, of those that `vm` tests.
 const OLDEST_KERNEL: (u32, u32) = (6, 1);
@@ -81,6 +81,12 @@ pub(super) fn all() -> Result<Vec<Check>> {
     let stacks = python::find()?.map(|path| path.display().to_string());
     let stacks = stacks.ok_or_else(|| "no virtual environment in the cache".to_owned());
     checks.push(needed("protocol stacks", "real peers to test against, in Python", stacks, SETUP));
+    let deb = cargo_deb::find()?.map(|path| path.display().to_string());
+    let deb = deb.ok_or_else(|| "not in the cache".to_owned());
+    checks.push(needed("cargo-deb", "makes the package", deb, SETUP));
+    let clean = clean_root::find()?.map(|path| path.display().to_string());
+    let clean = clean.ok_or_else(|| "none of today in the cache".to_owned());
+    checks.push(optional("clean root", "a Debian to install the package in", clean, SETUP));
     for (tool, fix) in
         [("cargo-fmt", "rustup component add rustfmt"), ("cargo-clippy", "rustup component add clippy")]
     {

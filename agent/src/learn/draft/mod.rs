@@ -10,8 +10,6 @@ mod site;
 mod sort;
 mod text;
 
-use std::path::PathBuf;
-
 pub use assets::{AssetFile, AssetFileError, Known};
 pub use sort::LeftOut;
 pub(crate) use text::span;
@@ -23,9 +21,9 @@ use super::{Flow, Traffic};
 pub struct Options {
     /// Names and zones of hosts.
     pub assets: AssetFile,
-    /// The captures, for the head of the draft.
-    pub captures: Vec<PathBuf>,
-    /// Names of their interfaces.
+    /// What it was learnt from, for the head of the draft.
+    pub sources: Vec<String>,
+    /// Names of the interfaces of those.
     pub interfaces: Vec<String>,
     /// Bind hardware addresses.
     pub macs: bool,

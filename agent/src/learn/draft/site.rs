@@ -1,4 +1,4 @@
-//! Zones: from a file of assets, from VLANs, from networks, or from who asks whom.
+//! Zones: from a file of assets, from VLANs, from interfaces, from networks, or from who asks whom.
 //!
 //! A gateway judges only what crosses it. Where most traffic stays within one network, that network is split: those who
 //! ask on one side, those who answer on the other, so that the policy has something to say.
@@ -28,6 +28,7 @@ const FEW: usize = 3;
 pub(super) enum Basis {
     File,
     Vlans,
+    Interfaces,
     Networks,
     Roles,
 }
@@ -276,6 +277,9 @@ fn cells(
         };
         return (Basis::Vlans, hosts.iter().map(|host| (*host, name(host))).collect());
     }
+    if let Some(cells) = by_interfaces(hosts, &networks, stations, options) {
+        return (Basis::Interfaces, cells);
+    }
     let within = |flow: &&&Flow| networks.get(&flow.client) == networks.get(&flow.server);
     let unicast = || flows.iter().filter(|flow| !flow.to_group);
     let all: u64 = unicast().map(|flow| flow.packets).sum();
@@ -284,6 +288,30 @@ fn cells(
         return (Basis::Networks, networks);
     }
     (Basis::Roles, by_roles(&networks, flows))
+}
+
+/// What lies behind each interface, where hosts were seen on several. Hosts that never sent anything are where the others
+/// of their network are.
+fn by_interfaces(
+    hosts: &BTreeSet<IpAddr>,
+    networks: &BTreeMap<IpAddr, String>,
+    stations: &BTreeMap<IpAddr, Station>,
+    options: &Options,
+) -> Option<BTreeMap<IpAddr, String>> {
+    let seen = |host: &IpAddr| {
+        let name = options.interfaces.get(stations.get(host)?.interface?)?;
+        // An interface may have a name that no zone can have.
+        let word = |c: char| if c.is_ascii_alphanumeric() || "_.".contains(c) { c } else { '-' };
+        let name: String = name.chars().map(word).collect();
+        Some(name.trim_start_matches(['-', '_', '.']).to_owned()).filter(|name| !name.is_empty())
+    };
+    let behind: BTreeSet<String> = hosts.iter().filter_map(seen).collect();
+    if behind.len() < 2 {
+        return None;
+    }
+    let near = |host: &IpAddr| hosts.iter().filter(|other| widen(**other) == widen(*host)).find_map(seen);
+    let cell = |host: &IpAddr| seen(host).or_else(|| near(host)).or_else(|| networks.get(host).cloned());
+    Some(hosts.iter().map(|host| (*host, cell(host).unwrap_or_default())).collect())
 }
 
 fn by_networks(hosts: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, String> {

@@ -96,8 +96,7 @@ fn comment(text: &mut String, indent: usize, words: &str) {
 fn head(traffic: &Traffic, options: &Options, site: &Site, rules: &[Rule<'_>]) -> String {
     let mut text = String::new();
     let (first, last) = traffic.span;
-    let files: Vec<String> = options.captures.iter().map(|path| path.display().to_string()).collect();
-    comment(&mut text, 0, &format!("Draft, learnt from {}.", files.join(", ")));
+    comment(&mut text, 0, &format!("Draft, learnt from {}.", options.sources.join(", ")));
     comment(
         &mut text,
         0,
@@ -117,6 +116,7 @@ fn head(traffic: &Traffic, options: &Options, site: &Site, rules: &[Rule<'_>]) -
         Basis::File if !options.zones.is_empty() => "Zones are those of the approved policy.",
         Basis::File => "Zones are those of the assets file.",
         Basis::Vlans => "Zones are the VLANs that the hosts were seen in.",
+        Basis::Interfaces => "Zones are what lies behind each interface.",
         Basis::Networks => "Zones are the networks that the traffic crosses.",
         Basis::Roles => {
             "Most traffic stays within its network, so zones are a proposal: those who ask apart from those who answer. \

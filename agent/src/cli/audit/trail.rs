@@ -1,9 +1,9 @@
-//! `banchi audit`: who changed what?
+//! `banchi audit trail`: who changed what?
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{AuditFile, Socket, fail, print};
+use super::super::{AuditFile, Socket, fail, print};
 use crate::audit::{Chain, check};
 
 /// Shows who changed what, and who was refused, from the audit log. Reads files only: no agent is asked.

@@ -6,17 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::{UdpEcho, uninterrupted};
+use crate::lab::{Host, Lab};
 use anyhow::{Context as _, Result, ensure};
-use banchi_tests::lab::{Host, Lab};
-use banchi_tests::traffic::{UdpEcho, uninterrupted};
-
-use super::BOTH;
 
 /// How long a question waits before its loss is a failure. Nothing here is that slow, but the machine may be.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Exchanges in both directions, over both interfaces, until it is stopped.
-pub(crate) struct Exchanges {
+/// Exchanges between `scada` and `plc-1` in both directions, over both interfaces, until it is stopped.
+#[derive(Debug)]
+pub struct Exchanges {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<u64>>>,
     done: Arc<AtomicU64>,
@@ -24,7 +23,16 @@ pub(crate) struct Exchanges {
 }
 
 impl Exchanges {
-    pub(crate) fn start(lab: &Lab) -> Result<Self> {
+    /// Source and destination port of what `scada` asks.
+    pub const POLLING: (u16, u16) = (7000, 8000);
+    /// Source and destination port of what `plc-1` asks.
+    pub const REPORTS: (u16, u16) = (7010, 8010);
+
+    /// Starts servers and clients.
+    ///
+    /// # Errors
+    /// If an address or a port cannot be had.
+    pub fn start(lab: &Lab) -> Result<Self> {
         let (scada, plc) = (lab.host("scada"), lab.host("plc-1"));
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (mut threads, mut echoes) = (Vec::new(), Vec::new());
@@ -36,18 +44,21 @@ impl Exchanges {
             threads.push(std::thread::spawn(move || ask_until(&stop, &socket, to, &done)));
             Ok(())
         };
-        pair(scada, plc, BOTH)?;
-        pair(plc, scada, (BOTH.0 + 10, BOTH.1 + 10))?;
+        pair(scada, plc, Self::POLLING)?;
+        pair(plc, scada, Self::REPORTS)?;
         Ok(Self { stop, threads, done, _echoes: echoes })
     }
 
     /// Exchanges so far.
-    pub(crate) fn done(&self) -> u64 {
+    pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 
     /// Waits until there have been some more exchanges than `before`.
-    pub(crate) fn go_on(&self, before: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn go_on(&self, before: u64) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while self.done() < before + 100 {
             ensure!(Instant::now() < until, "the traffic stands still");
@@ -56,8 +67,14 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Ends it; fails if any exchange failed. Yields their number.
-    pub(crate) fn finish(mut self) -> Result<u64> {
+    /// Ends it; yields the number of exchanges.
+    ///
+    /// # Errors
+    /// If any exchange failed, or none took place.
+    ///
+    /// # Panics
+    /// If a client did.
+    pub fn finish(mut self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         let mut sum = 0;
         for thread in self.threads.drain(..) {

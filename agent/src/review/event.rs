@@ -1,0 +1,171 @@
+//! Events as they are written, read again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::IpAddr;
+use std::path::Path;
+
+use banchi_common::reason::{REASONS, Reason};
+use banchi_common::wire::{Bytes, Content, Headers, arp_claim, parse};
+use serde::{Deserialize, Deserializer};
+
+use crate::learn::ip;
+
+/// Longest line that is read: no event is longer.
+const LONGEST: u64 = 1 << 16;
+/// Longest packet.
+const LONGEST_FRAME: u32 = 1 << 16;
+/// How a gzip file begins.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// One line of `banchi events --json`, as far as a review looks at it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    /// `deviation` or `repeats`.
+    pub kind: Kind,
+    /// RFC 3339 in UTC with microseconds: as text they have the order of the times.
+    pub time: String,
+    /// Why.
+    #[serde(deserialize_with = "reason")]
+    pub reason: Reason,
+    /// Conduit, or none.
+    pub conduit: Option<String>,
+    /// Zone that it came from, or none.
+    pub zone: Option<String>,
+    /// Source address.
+    pub src: Option<IpAddr>,
+    /// Destination address.
+    pub dst: Option<IpAddr>,
+    /// Source port.
+    pub src_port: Option<u16>,
+    /// Destination port.
+    pub dst_port: Option<u16>,
+    /// `tcp`, `udp`, `sctp`, `icmp`, `icmpv6`, or a number.
+    pub transport: Option<String>,
+    /// EtherType, as `0x0800`.
+    pub ethertype: String,
+    /// VIDs, outer first.
+    pub vlans: Vec<u16>,
+    /// Name of the interface.
+    pub interface: Option<String>,
+    /// What the payload shows itself as.
+    pub class: Option<String>,
+    /// `forward`, `return` or `none`.
+    pub orientation: String,
+    /// The rule that fits best.
+    pub rule: Option<String>,
+    /// Packets that were counted, but not reported, since the last event about them.
+    pub repeats: u64,
+    /// Length of the packet.
+    pub length: u32,
+    /// Its first bytes, in hexadecimal.
+    #[serde(deserialize_with = "bytes")]
+    pub data: Vec<u8>,
+}
+
+/// What an event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A packet deviated.
+    Deviation,
+    /// Packets like one before were counted.
+    Repeats,
+}
+
+fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let about = REASONS.iter().find(|about| about.name == name);
+    about.map(|about| about.reason).ok_or_else(|| serde::de::Error::custom(format!("no reason `{name}`")))
+}
+
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let byte = |at: usize| text.get(at..at + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
+    bytes.ok_or_else(|| serde::de::Error::custom("`data` is not hexadecimal"))
+}
+
+impl Event {
+    /// Packets that it stands for.
+    pub fn packets(&self) -> u64 {
+        self.repeats.saturating_add(u64::from(self.kind == Kind::Deviation))
+    }
+
+    /// Source hardware address.
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        self.data.get(6..12)?.try_into().ok()
+    }
+
+    /// What its packet says. Zeros stand for what did not travel with it.
+    pub fn headers(&self) -> (Content, Headers) {
+        let mut headers = Headers::default();
+        let content = parse(&Bytes(&self.frame()), &mut headers);
+        (content, headers)
+    }
+
+    /// Its packet, with zeros for what did not travel with it.
+    pub fn frame(&self) -> Vec<u8> {
+        let mut frame = self.data.clone();
+        frame.resize(self.data.len().max(self.length.min(LONGEST_FRAME) as usize), 0);
+        frame
+    }
+
+    /// The address that speaks, or that a neighbour announcement claims.
+    pub fn speaker(&self) -> Option<IpAddr> {
+        self.src.or_else(|| match self.headers() {
+            (Content::Arp, headers) => {
+                arp_claim(&Bytes(&self.data), headers.l3()).map(|(address, _)| ip(4, address))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// Lines that are no events of this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unread(pub u64);
+
+/// Reads events line by line. What is no event is counted.
+///
+/// # Errors
+/// Where the stream cannot be read.
+pub fn read(stream: impl Read, mut each: impl FnMut(Event)) -> std::io::Result<Unread> {
+    let (mut stream, mut line, mut unread) = (BufReader::new(stream), Vec::new(), Unread::default());
+    loop {
+        line.clear();
+        if stream.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+            return Ok(unread);
+        }
+        match serde_json::from_slice(&line) {
+            Ok(event) => each(event),
+            Err(_) if line.trim_ascii().is_empty() => {}
+            Err(_) => unread.0 += 1,
+        }
+    }
+}
+
+/// Reads a file, plain or gzip.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn read_file(path: &Path, each: impl FnMut(Event)) -> std::io::Result<Unread> {
+    let mut file = BufReader::new(std::fs::File::open(path)?);
+    if file.fill_buf()?.starts_with(GZIP) {
+        return read(flate2::bufread::MultiGzDecoder::new(file), each);
+    }
+    read(file, each)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_event_is_counted() {
+        let text = b"{\"missed\":3}\n\n{\"kind\":\"other\"}\nnot json\n";
+        let mut events = 0;
+        let unread = read(text.as_slice(), |_| events += 1).unwrap();
+        assert_eq!((unread, events), (Unread(3), 0));
+    }
+}

@@ -1,0 +1,144 @@
+//! Installed, upgraded, removed, installed again and purged, while what the plant needs goes on.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use banchi_tests::lab::Lab;
+use banchi_tests::traffic::{self, Exchanges, Outcome, UdpEcho};
+use serde_json::Value;
+
+use super::built::packages;
+use super::gateway::Gateway;
+use super::lab;
+
+/// What `scada` and `plc-1` exchange may pass, and nothing else.
+fn policy() -> String {
+    let ((asks, asked), (reports, reported)) = (Exchanges::POLLING, Exchanges::REPORTS);
+    format!(
+        "version: 1
+defaults: {{ mode: enforce }}
+zones:
+  control: {{ interfaces: [eth1], networks: [10.10.0.0/16] }}
+  line-a:  {{ interfaces: [eth2], networks: [10.20.0.0/24] }}
+assets:
+  scada: {{ zone: control, address: 10.10.1.5 }}
+  plc:   {{ zone: line-a, address: 10.20.0.11 }}
+services:
+  polling: {{ transport: udp, source_port: {asks}, port: {asked} }}
+  reports: {{ transport: udp, source_port: {reports}, port: {reported} }}
+conduits:
+  - between: [control, line-a]
+    allow:
+      - {{ client: scada, server: plc, service: polling }}
+      - {{ client: plc, server: scada, service: reports }}
+"
+    )
+}
+
+/// What is attached: the program of each interface, as the kernel numbers it.
+fn attached(gateway: &Gateway) -> Result<Vec<u64>> {
+    let links = gateway.json("ip -json -details link show")?;
+    let links = links.as_array().context("a list of interfaces")?;
+    Ok(links.iter().filter_map(|link| link["xdp"]["prog"]["id"].as_u64()).collect())
+}
+
+/// Whether somebody who is not listed gets through: to a server that answers.
+fn passes(lab: &Lab, echo: &UdpEcho) -> Result<bool> {
+    let (laptop, plc) = (lab.host("laptop"), lab.host("plc-2"));
+    let before = echo.asked();
+    let outcome = traffic::ask_udp(laptop, (laptop.ipv4(), 0), (plc.ipv4(), 9000), b"?", lab::SILENCE)?;
+    ensure!((outcome == Outcome::Answered) == (echo.asked() > before), "an answer was dropped alone");
+    Ok(outcome == Outcome::Answered)
+}
+
+/// What must not change where nothing was to happen to the data plane.
+fn standing(gateway: &Gateway) -> Result<(Value, Vec<u64>)> {
+    let status = gateway.json("banchi status --json")?;
+    Ok((status["generation"].clone(), attached(gateway)?))
+}
+
+fn is_active(gateway: &Gateway) -> Result<bool> {
+    Ok(gateway.run("systemctl is-active banchi", "")?.stdout.trim() == "active")
+}
+
+#[test]
+fn the_data_plane_outlives_the_package_until_it_is_purged() -> Result<()> {
+    let packages = packages()?;
+    let lab = lab()?;
+    let gateway = Gateway::boot(&lab)?;
+    let echo = UdpEcho::new(lab.host("plc-2"), lab.host("plc-2").ipv4(), &[9000])?;
+    gateway.bring(&packages.this)?;
+
+    // Installed: nothing runs, nothing is attached, and nothing starts before somebody has written a policy.
+    let said = gateway.check("apt-get install --yes ./banchi_*.deb")?;
+    ensure!(said.contains("it does not start without /etc/banchi/policy.yaml"), "{said}");
+    ensure!(gateway.run("systemctl is-enabled banchi", "")?.stdout.trim() == "disabled");
+    ensure!(!is_active(&gateway)? && attached(&gateway)?.is_empty());
+    let refused = gateway.run("systemctl start banchi", "")?;
+    ensure!(!refused.status.success() && refused.stderr.contains("ssert"), "{refused}");
+    ensure!(attached(&gateway)?.is_empty() && passes(&lab, &echo)?);
+    gateway.check("apt-get install --yes --reinstall ./banchi_*.deb")?;
+    ensure!(!is_active(&gateway)? && attached(&gateway)?.is_empty(), "installed again is no start either");
+
+    // The policy that its operator wrote, by the unit as it is packed: as a user that is not root, confined.
+    fs::write(gateway.file("/etc/banchi/policy.yaml"), policy())?;
+    let own = fs::read_to_string(gateway.file("/etc/banchi/agent.yaml"))? + "# changed by hand\n";
+    fs::write(gateway.file("/etc/banchi/agent.yaml"), &own)?;
+    gateway.check("systemctl enable --now banchi || { journalctl --no-pager --unit banchi; false; }")?;
+    ensure!(!passes(&lab, &echo)?, "the policy says enforce");
+    let exchanges = Exchanges::start(&lab)?;
+    exchanges.go_on(0)?;
+    let before = standing(&gateway)?;
+    ensure!(before.1.len() == 2, "{before:?}");
+    let pid = gateway.json("banchi status --json")?["pid"].clone();
+    let user = format!("test $(id -u banchi) = $(awk '/^Uid:/ {{ print $2 }}' /proc/{pid}/status)");
+    gateway.check(&user).context("the agent is not the user banchi")?;
+
+    // Upgraded: another process, the same data plane, and nobody who waits for an answer.
+    fs::remove_file(gateway.file("/root").join(packages.this.file_name().unwrap()))?;
+    gateway.bring(&packages.next)?;
+    let at = exchanges.done();
+    gateway.check("apt-get install --yes ./banchi_*.deb")?;
+    ensure!(gateway.check("dpkg-query --show --showformat '${Version}' banchi")?.trim() == "0.1.0-2");
+    ensure!(is_active(&gateway)?, "{}", gateway.check("journalctl --no-pager --unit banchi")?);
+    ensure!(standing(&gateway)? == before, "{before:?} {:?}", standing(&gateway)?);
+    ensure!(gateway.json("banchi status --json")?["pid"] != pid, "it is the agent of before");
+    let journal = gateway.check("journalctl --no-pager --unit banchi")?;
+    ensure!(journal.contains("the same policy"), "{journal}");
+    ensure!(fs::read_to_string(gateway.file("/etc/banchi/agent.yaml"))? == own);
+    exchanges.go_on(at)?;
+    ensure!(!passes(&lab, &echo)?);
+
+    // Removed: the agent is gone, what it attached is not, and that is said.
+    let said = gateway.check("apt-get remove --yes banchi")?;
+    ensure!(said.contains("THE DATA PLANE STAYS ATTACHED"), "{said}");
+    ensure!(!gateway.file("/usr/bin/banchi").exists() && !is_active(&gateway)?);
+    ensure!(attached(&gateway)? == before.1 && !passes(&lab, &echo)?);
+    exchanges.go_on(exchanges.done())?;
+
+    // Installed again: it does not start by itself, and takes up what it finds when it is started.
+    gateway.check("apt-get install --yes ./banchi_*.deb")?;
+    ensure!(!is_active(&gateway)?);
+    gateway.check("systemctl start banchi")?;
+    ensure!(standing(&gateway)? == before);
+    exchanges.go_on(exchanges.done())?;
+
+    // Purged: all of it is gone, and what an agent has made promiscuous, as it notes for the ends of a wire, is so no more.
+    // A running agent would take it back at once.
+    gateway.check("systemctl stop banchi")?;
+    let index = gateway.check("cat /sys/class/net/eth1/ifindex")?;
+    fs::write(gateway.file("/root/note"), format!("[{}]", index.trim()))?;
+    gateway.check("cp note /run/banchi/promiscuous.json && ip link set dev eth1 promisc on")?;
+    ensure!(gateway.check("ip link show dev eth1")?.contains("PROMISC"));
+    let said = gateway.check("apt-get purge --yes banchi")?;
+    ensure!(said.contains("banchi: detached"), "{said}");
+    ensure!(!gateway.check("ip link show dev eth1")?.contains("PROMISC"));
+    ensure!(attached(&gateway)?.is_empty() && passes(&lab, &echo)?);
+    exchanges.go_on(exchanges.done())?;
+    let places = "/etc /usr /var/lib /var/log /run /sys/fs/bpf";
+    let left = gateway.check(&format!("find {places} -name '*banchi*' -not -path '/run/systemd/*'"))?;
+    let left: Vec<_> = left.lines().filter(|path| !path.ends_with("banchi-clean-root")).collect();
+    ensure!(left.is_empty(), "{left:?}");
+    println!("{} exchanges, each answered", exchanges.finish()?);
+    Ok(())
+}
