@@ -18,6 +18,8 @@ pub mod island;
 pub mod learn;
 pub mod logging;
 pub mod metrics;
+pub mod mud;
+pub mod nftables;
 pub mod outputs;
 pub mod plane;
 pub mod policy;

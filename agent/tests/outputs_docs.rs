@@ -20,22 +20,26 @@ fn root() -> PathBuf {
 }
 
 fn document() -> String {
-    std::fs::read_to_string(root().join("docs/outputs.md")).unwrap()
+    std::fs::read_to_string(root().join(OUTPUTS)).unwrap()
 }
 
+const OUTPUTS: &str = "docs/outputs.md";
+const INTEGRATIONS: &str = "docs/integrations.md";
+
 /// Compares, or writes, what stands between two marks.
-fn section(name: &str, table: &str) {
+fn section(document: &str, name: &str, table: &str) {
     let (start, end) = (
         format!("<!-- {name}: written by agent/tests/outputs_docs.rs -->\n"),
         format!("<!-- end of {name} -->\n"),
     );
-    let text = document();
+    let path = root().join(document);
+    let text = std::fs::read_to_string(&path).unwrap();
     let (head, rest) = text.split_once(&start).unwrap();
     let (found, tail) = rest.split_once(&end).unwrap();
     if std::env::var_os("BLESS").is_some() {
-        std::fs::write(root().join("docs/outputs.md"), format!("{head}{start}{table}{end}{tail}")).unwrap();
+        std::fs::write(path, format!("{head}{start}{table}{end}{tail}")).unwrap();
     } else {
-        assert_eq!(found, table, "docs/outputs.md is stale");
+        assert_eq!(found, table, "{document} is stale");
     }
 }
 
@@ -56,7 +60,7 @@ fn the_tables_are_those_of_the_code() {
             table += &format!("| `{prefix}{key}` | {} |\n", meaning.replace('\n', " "));
         }
     }
-    section("keys", &table);
+    section(OUTPUTS, "keys", &table);
 
     let mut table = "| reason | `signature_id` | `severity` | `category` |\n|---|---:|---:|---|\n".to_owned();
     for about in REASONS.iter().filter(|about| about.reason.is_reported()) {
@@ -69,13 +73,34 @@ fn the_tables_are_those_of_the_code() {
             about.name, alert["signature_id"], alert["severity"]
         );
     }
-    section("reasons", &table);
+    section(OUTPUTS, "reasons", &table);
+}
+
+#[test]
+fn techniques_are_those_that_alerts_have() {
+    let mut table = "| reason | technique |\n|---|---|\n".to_owned();
+    for about in REASONS.iter().filter(|about| about.reason.is_reported()) {
+        let event = Event { reason: about.reason as u8, kind: 1, ..Event::zeroed() };
+        let report = Report::of(&event, &Names::none(), &Clock::booted_at(0)).unwrap();
+        let metadata = &alert(&report)["alert"]["metadata"];
+        assert_eq!(metadata["banchi_reason"], serde_json::json!([about.name]));
+        let word = |key: &str| metadata[key][0].as_str().map(|word| word.replace('_', " "));
+        let technique = about.reason.technique();
+        assert_eq!(word("mitre_technique_id"), technique.map(|known| known.id.to_owned()));
+        let Some((id, name)) = word("mitre_technique_id").zip(word("mitre_technique_name")) else { continue };
+        table += &format!("| `{}` | {id} {name} |\n", about.name);
+    }
+    section(INTEGRATIONS, "techniques", &table);
+    let text = std::fs::read_to_string(root().join(INTEGRATIONS)).unwrap();
+    assert!(text.contains(&format!("version\n{}", banchi_common::reason::ATTACK_VERSION)));
 }
 
 #[test]
 fn every_example_is_taken() {
     let shipped = std::fs::read_to_string(root().join("packaging/agent.yaml")).unwrap();
-    let text = format!("{}```yaml\n{}```", document(), shipped.split_once("version: 1").unwrap().1);
+    let integrations = std::fs::read_to_string(root().join(INTEGRATIONS)).unwrap();
+    let text =
+        format!("{}{integrations}```yaml\n{}```", document(), shipped.split_once("version: 1").unwrap().1);
     let mut taken = 0;
     for block in text.split("```yaml\n").skip(1) {
         let yaml = block.split("```").next().unwrap();
@@ -84,7 +109,7 @@ fn every_example_is_taken() {
         assert!(loaded.config.is_some(), "{}", loaded.render(&yaml, Style::Plain));
         taken += 1;
     }
-    assert!(taken >= 6, "{taken} examples");
+    assert!(taken >= 12, "{taken} examples");
 }
 
 #[test]

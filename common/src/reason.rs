@@ -168,6 +168,18 @@ reasons! {
         "A grant allows the packet for a time." ""
 }
 
+/// A technique of MITRE ATT&CK for ICS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Technique {
+    /// Its number.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
+}
+
+/// Version of ATT&CK whose numbers [`Reason::technique`] gives.
+pub const ATTACK_VERSION: u32 = 14;
+
 /// Room for reasons in tables that are indexed by them.
 pub const REASON_ROWS: usize = 32;
 
@@ -183,6 +195,38 @@ impl Reason {
     pub fn about(self) -> &'static About {
         // The table is written in the order of the numbers: see the test below.
         REASONS.get(self as usize).unwrap_or(&REASONS[0])
+    }
+
+    /// What of ATT&CK for ICS looks like this, at its worst. Most packets with a reason are mistakes, and not attacks;
+    /// where no technique is near, there is none.
+    #[must_use]
+    pub const fn technique(self) -> Option<Technique> {
+        let (id, name) = match self {
+            Self::UnknownSource => ("T0864", "Transient Cyber Asset"),
+            Self::UnknownDestination => ("T0846", "Remote System Discovery"),
+            Self::UnlistedPair | Self::UnlistedService => ("T0886", "Remote Services"),
+            Self::SourcePortDeviation => ("T0848", "Rogue Master"),
+            Self::ReversedDirection => ("T0855", "Unauthorized Command Message"),
+            Self::UnsolicitedReply => ("T0856", "Spoof Reporting Message"),
+            Self::MacMismatch | Self::ArpSpoof => ("T0830", "Adversary-in-the-Middle"),
+            Self::UnlistedProtocol => ("T0884", "Connection Proxy"),
+            Self::OrphanFragment => ("T0820", "Exploitation for Evasion"),
+            Self::Malformed => ("T0814", "Denial of Service"),
+            Self::Allowed
+            | Self::AddressPortMismatch
+            | Self::WrongZone
+            | Self::UnlistedEthertype
+            | Self::GrantExpired
+            | Self::UnlistedVlan
+            | Self::UnrelatedIcmpError
+            | Self::Survival
+            | Self::Related
+            | Self::ListedEthertype
+            | Self::AgentLost
+            | Self::Island
+            | Self::Granted => return None,
+        };
+        Some(Technique { id, name })
     }
 
     /// Whether a packet passes for this reason, whatever the mode.
@@ -244,6 +288,10 @@ mod tests {
             assert_eq!(about.reason as usize, position, "{}", about.name);
             assert_eq!(REASONS.iter().filter(|other| other.name == about.name).count(), 1, "{}", about.name);
             assert_eq!(about.reason.passes(), about.advice.is_empty(), "{}", about.name);
+            // What passes is no attack, and a number is the letter T and four digits.
+            let Some(technique) = about.reason.technique() else { continue };
+            assert!(!about.reason.passes() && technique.id.len() == 5, "{}", about.name);
+            assert!(technique.id.starts_with("T0") && !technique.name.is_empty(), "{}", about.name);
         }
     }
 }

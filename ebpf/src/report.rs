@@ -9,7 +9,7 @@ use banchi_common::abi::{
 };
 use banchi_common::engine::{Decision, Tables as _};
 use banchi_common::reason::{Orientation, REASON_ROWS, Reason, Verdict};
-use banchi_common::wire::Headers;
+use banchi_common::wire::{Address, Headers, arp_claim, ethertype, neighbour_claim};
 use core::hint::black_box;
 
 use crate::maps::{EVENTS, MAPS, REASON_COUNTERS, REPORTS, RULE_COUNTERS, SUPPRESS, TRACE, is_quiet, tick};
@@ -83,7 +83,7 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
     // How long ago something was need not be known better than to a tick.
     let now = tick();
     let window = u64::from(MAPS.setting(Setting::SuppressMs as usize)) * 1_000_000;
-    let key = key_of(headers, decision, packet.verdict);
+    let key = key_of(ctx, headers, decision, packet.verdict);
     let mut repeats = 0;
     let known = if window == 0 { None } else { SUPPRESS.get_ptr_mut(&key) };
     if let Some(entry) = known {
@@ -123,7 +123,7 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
             event,
             Event {
                 time_ns: bpf_ktime_get_ns(),
-                source: [headers.source.hi, headers.source.lo],
+                source: if headers.family == 0 { key.source } else { [headers.source.hi, headers.source.lo] },
                 destination: [headers.destination.hi, headers.destination.lo],
                 repeats: repeats,
                 interface: interface,
@@ -171,12 +171,14 @@ pub fn report(ctx: &XdpContext, headers: &Headers, decision: &Decision, packet: 
 }
 
 /// The flow without its noise. A client's port is noise; a server's port that does not belong to its
-/// address is not.
+/// address is not. Of an announcement the address that it claims counts, whoever sends it.
 #[inline(always)]
-fn key_of(headers: &Headers, decision: &Decision, verdict: Verdict) -> SuppressKey {
+fn key_of(ctx: &XdpContext, headers: &Headers, decision: &Decision, verdict: Verdict) -> SuppressKey {
     let telling = decision.reason == Reason::AddressPortMismatch;
+    let source = if decision.reason == Reason::ArpSpoof { claimed(ctx, headers) } else { None };
+    let source = source.unwrap_or(headers.source);
     SuppressKey {
-        source: [headers.source.hi, headers.source.lo],
+        source: [source.hi, source.lo],
         destination: [headers.destination.hi, headers.destination.lo],
         source_port: if telling { headers.source_port } else { 0 },
         destination_port: headers.destination_port,
@@ -187,6 +189,16 @@ fn key_of(headers: &Headers, decision: &Decision, verdict: Verdict) -> SuppressK
         verdict: verdict as u8,
         reserved: [0; 5],
     }
+}
+
+/// The address that an announcement claims.
+#[inline(always)]
+fn claimed(ctx: &XdpContext, headers: &Headers) -> Option<Address> {
+    let frame = Frame::of(ctx);
+    if headers.ethertype == ethertype::ARP {
+        return arp_claim(&frame, headers.l3()).map(|(address, _)| address);
+    }
+    neighbour_claim(&frame, headers)
 }
 
 /// Whether a reason has used up its events of this second. One reason's flood leaves the others their room.

@@ -5,6 +5,7 @@ mod audit;
 mod debug;
 mod diff;
 mod doctor;
+mod interop;
 mod lifecycle;
 mod other;
 mod refusals;

@@ -10,6 +10,7 @@ mod budget;
 mod cases;
 mod corrupt;
 mod diff;
+mod nftables;
 mod packets;
 mod payloads;
 mod policies;

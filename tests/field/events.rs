@@ -128,3 +128,33 @@ fn a_flood_of_one_reason_leaves_room_for_the_others() -> Result<()> {
     assert!(limited > 0 && sent >= 5, "{sent} sent, {limited} limited");
     agent.stop()
 }
+
+/// A generation is freed with the second change after it: what it has counted until then is told.
+#[test]
+fn repeats_of_a_policy_that_is_replaced_are_told() -> Result<()> {
+    const PACKETS: usize = 60;
+    let lab = Lab::new(Gateway::Routes, &plant::zones())?;
+    let agent = Agent::start_with(&lab, POLICY, &["--suppress", "3600000"])?;
+    let events = super::follow(&lab, &agent)?;
+    let beginning = events.count();
+    deviate(&lab, PACKETS, |number| 20_000 + number as u16)?;
+    events.wait_from(beginning, is_ours, DEADLINE)?.context("the first one is told at once")?;
+    for number in 0..2 {
+        let path = lab.directory().join(format!("again-{number}.yaml"));
+        std::fs::write(&path, format!("# {number}\n{POLICY}"))?;
+        agent.ask(&["apply", path.to_str().context("a path of the lab")?])?;
+    }
+    let is_count = |event: &Event| is_ours(event) && event.kind == "repeats";
+    let told = events.wait_from(beginning, is_count, DEADLINE)?.context("no repeats were told of")?;
+    let told: u64 = events
+        .since(beginning)?
+        .iter()
+        .filter(|e| is_count(e))
+        .map(|e| e.repeats)
+        .sum::<u64>()
+        .max(told.repeats);
+    // One event for each CPU that the packets came by.
+    let firsts = events.since(beginning)?.iter().filter(|e| is_ours(e) && e.kind == "deviation").count();
+    assert_eq!(told, (PACKETS - firsts) as u64);
+    agent.stop()
+}

@@ -1,8 +1,10 @@
 //! Events: what they say, and that none is lost without being counted.
 
 use banchi::datapath::Options;
+use banchi::events::{Clock, Names, Report};
 use banchi_common::abi::{CAPTURE, Event, EventKind, Mode, Reports};
 use banchi_common::reason::{Reason, Verdict};
+use banchi_tests::lab::Mac;
 use banchi_tests::packet::{Packet, Tag, flags::SYN};
 
 use crate::site::{Site, ip};
@@ -171,6 +173,28 @@ fn what_tells_flows_apart() {
         "every packet is accounted for"
     );
     assert_eq!(all.iter().map(|(_, reports)| reports.suppressed).sum::<u64>(), count as u64 * 9);
+}
+
+#[test]
+fn each_address_that_is_claimed_has_its_own_event() {
+    let site = site(3_600_000, 0, RING);
+    let station = Mac([2, 0, 0, 0, 0, 9]);
+    let arp = |claimed: &str| Packet::arp_reply(station, claimed.parse().unwrap(), [10, 10, 1, 7].into());
+    let advert = |claimed: &str| {
+        let std::net::IpAddr::V6(claimed) = ip(claimed) else { unreachable!() };
+        let body: Vec<u8> = [0x20, 0, 0, 0].into_iter().chain(claimed.octets()).collect();
+        Packet::icmp(ip("fd00:10::7"), ip("fd00:10::5"), 136, 0, &body).hops(255)
+    };
+    let claims = [arp("10.20.0.11"), arp("10.20.0.12"), advert("fd00:20::11"), advert("fd00:20::12")];
+    let found = events(&site, claims.iter().cloned().cycle().take(40));
+    assert_eq!(found.len(), 4, "one for each address");
+    assert!(found.iter().all(|event| event.reason == Reason::ArpSpoof as u8));
+    let v4 = |last: u64| [0, 0x0a14_0000 + last];
+    assert_eq!([found[0].source, found[1].source], [v4(11), v4(12)], "ARP has no other source");
+    assert_eq!(found[2].source, [0xfd00_0010_0000_0000, 7], "who sent it");
+    assert_eq!(reports(&site, Reason::ArpSpoof).suppressed, 36);
+    let shown = Report::of(&found[0], &Names::none(), &Clock::booted_at(0)).unwrap();
+    assert_eq!((shown.src, shown.dst, shown.transport), (Some(ip("10.20.0.11")), None, None));
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(crate) const TESTS: &[Package] = &[
     package("mosquitto-clients", "listens to it"),
     package("prometheus", "promtool: checks metrics, alert rules and their tests"),
     package("systemd", "systemd-analyze: how the unit is confined"),
+    package("nftables", "loads exported rulesets, to compare with"),
     package("debootstrap", "a clean Debian to install the package in"),
     package("systemd-container", "systemd-nspawn boots it"),
     package("lintian", "what Debian would say about the package"),

@@ -27,7 +27,7 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::control::{Access, Desk, History, Question, Server, bind};
 use crate::datapath::{DatapathError, Options, XdpMode};
-use crate::events::{Clock, Names, Reader, monotonic, time_of_day};
+use crate::events::{Clock, Names, Reader, time_of_day};
 use crate::grants::Seen;
 use crate::metrics;
 use crate::outputs::{LineFile, Outputs};
@@ -254,23 +254,14 @@ impl Agent {
         self.audit.look();
     }
 
-    /// Reports counts of flows that went quiet.
+    /// Reports counts of flows that went quiet, also of generations that decide no more.
     fn sweep(&mut self, sink: &mut Sink, clock: &Clock) {
-        let quiet = u64::from(self.plane.active.record.suppress_ms) * 1_000_000;
-        if quiet == 0 {
-            return;
-        }
-        let now = u64::try_from(monotonic().as_nanos()).unwrap_or(0);
-        let id = self.plane.active.record.id;
-        let Some(names) = self.names.get(&id) else { return };
-        match self.plane.active.datapath.take_repeats(now, quiet) {
-            Ok(events) => events.iter().for_each(|event| {
-                if let Some(report) = sink.report(event, names, clock) {
-                    self.outputs.publish(&report);
-                    self.scraper.reported.note(&report);
-                }
-            }),
-            Err(error) => tracing::warn!("{error}"),
+        for event in self.plane.take_repeats() {
+            let names = names_of(&self.names, &event);
+            if let Some(report) = sink.report(&event, names, clock) {
+                self.outputs.publish(&report);
+                self.scraper.reported.note(&report);
+            }
         }
         sink.flush();
     }

@@ -12,8 +12,10 @@ mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod export;
 mod grant;
 mod grants;
+mod import;
 mod island;
 mod learn;
 mod live;
@@ -77,6 +79,10 @@ enum Verb {
     Backtest(backtest::Args),
     /// Write what captures show, and what a policy says of it, as one HTML file
     Report(report::Args),
+    /// Read what others say of a plant, and draft a policy
+    Import(import::Args),
+    /// Write a policy in the words of others, and say what is lost
+    Export(export::Args),
     /// Load a policy, or take up what is loaded, and report what deviates
     Run(run::Args),
     /// Show the running policy, its modes and counters
@@ -161,6 +167,8 @@ pub fn main() -> ExitCode {
         Verb::Learn(args) => learn::run(&args),
         Verb::Backtest(args) => backtest::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Import(args) => import::run(&args),
+        Verb::Export(args) => export::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Top(args) => top::run(&args),
@@ -241,5 +249,47 @@ fn load(path: &Path, allow_empty: bool) -> Result<(Policy, String), ExitCode> {
     match loaded.policy {
         Some(policy) => Ok((policy, text)),
         None => Err(fail(1, format!("{name} has errors; nothing was changed"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    /// Words of a line as a shell would read them, without variables.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for c in line.chars() {
+            match (quote, c) {
+                (None, '#') if word.is_empty() => break,
+                (None, '\'' | '"') => quote = Some(c),
+                (Some(open), _) if open == c => quote = None,
+                (None, ' ') => words.extend((!word.is_empty()).then(|| std::mem::take(&mut word))),
+                _ => word.push(c),
+            }
+        }
+        words.extend((!word.is_empty()).then_some(word));
+        words
+    }
+
+    #[test]
+    fn commands_of_the_documents_are_commands() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let mut tried = 0;
+        for page in ["troubleshooting", "threat-model", "integrations", "nftables", "mud"] {
+            let text = std::fs::read_to_string(folder.join(format!("{page}.md"))).unwrap();
+            for block in text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+                for line in block.lines() {
+                    let words = words(line.strip_prefix("sudo ").unwrap_or(line));
+                    if words.first().is_some_and(|word| word == "banchi") {
+                        Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{page}: {line}\n{error}"));
+                        tried += 1;
+                    }
+                }
+            }
+        }
+        assert!(tried > 30, "{tried}");
     }
 }

@@ -9,14 +9,14 @@ use crate::policy::model::{Addresses, AssetId, Policy, ServerPort, ZoneId};
 
 /// Inclusive range of addresses of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span {
-    pub(super) v6: bool,
-    pub(super) first: u128,
-    pub(super) last: u128,
+pub(crate) struct Span {
+    pub(crate) v6: bool,
+    pub(crate) first: u128,
+    pub(crate) last: u128,
 }
 
 impl Span {
-    pub(super) fn of(addresses: &Addresses) -> Self {
+    pub(crate) fn of(addresses: &Addresses) -> Self {
         let (first, last) = match addresses {
             Addresses::Host(host) => (*host, *host),
             Addresses::Range(first, last) => (*first, *last),
@@ -25,19 +25,19 @@ impl Span {
         Self { v6: first.is_ipv6(), first: bits(first), last: bits(last) }
     }
 
-    pub(super) fn host(address: IpAddr) -> Self {
+    pub(crate) fn host(address: IpAddr) -> Self {
         Self::of(&Addresses::Host(address))
     }
 
-    pub(super) fn holds(&self, address: IpAddr) -> bool {
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
         self.v6 == address.is_ipv6() && (self.first..=self.last).contains(&bits(address))
     }
 
-    pub(super) fn len(&self) -> u128 {
+    pub(crate) fn len(&self) -> u128 {
         (self.last - self.first).saturating_add(1)
     }
 
-    pub(super) fn addresses(self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn addresses(self) -> impl Iterator<Item = IpAddr> {
         (self.first..=self.last).map(move |number| address(self.v6, number))
     }
 }
@@ -71,17 +71,17 @@ fn address(v6: bool, bits: u128) -> IpAddr {
 
 /// What one policy says of a piece.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Said {
+pub(crate) struct Said {
     /// Zone where it is at home.
-    pub(super) home: Option<ZoneId>,
+    pub(crate) home: Option<ZoneId>,
     /// Assets that take it in, ascending.
-    pub(super) assets: Vec<AssetId>,
+    pub(crate) assets: Vec<AssetId>,
     /// The hardware address that it is bound to.
-    pub(super) mac: Option<[u8; 6]>,
+    pub(crate) mac: Option<[u8; 6]>,
     /// Several hosts hear it.
-    pub(super) group: bool,
+    pub(crate) group: bool,
     /// An asset names it as such.
-    pub(super) named_group: bool,
+    pub(crate) named_group: bool,
 }
 
 /// A name that a policy has for addresses.
@@ -122,7 +122,7 @@ fn claims(policy: &Policy) -> Vec<Claim> {
 }
 
 /// Pieces of both policies, ascending.
-pub(super) fn pieces(policies: [&Policy; 2]) -> Vec<Span> {
+pub(crate) fn pieces(policies: [&Policy; 2]) -> Vec<Span> {
     let groups = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
     let mut spans: Vec<Span> = groups
         .iter()
@@ -160,7 +160,7 @@ pub(super) fn pieces(policies: [&Policy; 2]) -> Vec<Span> {
 }
 
 /// What a policy says of each piece.
-pub(super) fn said(policy: &Policy, pieces: &[Span]) -> Vec<Said> {
+pub(crate) fn said(policy: &Policy, pieces: &[Span]) -> Vec<Said> {
     let mut claims = claims(policy);
     // Stable: of equals the first in the file counts.
     let mut coming: Vec<(usize, Claim)> = claims.drain(..).enumerate().collect();
@@ -204,7 +204,7 @@ fn of_claims(policy: &Policy, piece: &Span, open: &[(usize, Claim)]) -> Said {
 }
 
 /// The piece that holds an address.
-pub(super) fn piece_of(pieces: &[Span], address: IpAddr) -> Option<usize> {
+pub(crate) fn piece_of(pieces: &[Span], address: IpAddr) -> Option<usize> {
     let key = (address.is_ipv6(), bits(address));
     let after = pieces.partition_point(|piece| (piece.v6, piece.first) <= key);
     let at = after.checked_sub(1)?;
@@ -212,7 +212,7 @@ pub(super) fn piece_of(pieces: &[Span], address: IpAddr) -> Option<usize> {
 }
 
 /// Pieces as people write them: neighbours joined.
-pub(super) fn joined(pieces: impl IntoIterator<Item = Span>) -> Vec<Span> {
+pub(crate) fn joined(pieces: impl IntoIterator<Item = Span>) -> Vec<Span> {
     let mut joined: Vec<Span> = Vec::new();
     for piece in pieces {
         match joined.last_mut() {

@@ -4,7 +4,7 @@
 //! each side may send, and of what answers need. A name that changes says nothing by itself. Where nothing differs
 //! here, no packet is judged differently; the tests hold that against the oracle.
 
-mod ground;
+pub(crate) mod ground;
 mod ports;
 mod rules;
 mod surroundings;

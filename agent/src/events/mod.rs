@@ -14,6 +14,7 @@ use std::sync::Arc;
 use banchi_common::abi::{CAPTURE, Event, EventKind, Mode};
 use banchi_common::direction::Class;
 use banchi_common::reason::{Field, Orientation, Reason, Verdict};
+use banchi_common::wire::ethertype;
 use serde::Serialize;
 
 /// Room for the JSON of most events.
@@ -109,6 +110,11 @@ fn address(family: u8, [hi, lo]: [u64; 2]) -> Option<IpAddr> {
     }
 }
 
+/// Whether an event is of an ARP message that claims an address.
+fn claims_ipv4(event: &Event) -> bool {
+    event.ethertype == ethertype::ARP && event.source != [0; 2]
+}
+
 fn hexadecimal<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     let mut room = [0; 2 * CAPTURE];
     let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'?');
@@ -159,7 +165,7 @@ impl Report {
             conduit: names.conduit(event.conduit),
             zone: names.zone(event.zone),
             destination_zone: names.zone(event.destination_zone),
-            src: address(event.family, event.source),
+            src: address(if claims_ipv4(event) { 4 } else { event.family }, event.source),
             dst: address(event.family, event.destination),
             // A count of repeats is of packets from many ports, where the port is noise.
             src_port: (ports && !(kind == Kind::Repeats && event.source_port == 0))

@@ -8,21 +8,21 @@ use std::collections::BTreeMap;
 use crate::policy::model::{Policy, PortRange, Rule, ServerPort, Service, ServiceId, SourcePort};
 
 /// A policy with the rules that it implies.
-pub(super) struct Expanded<'p> {
-    pub(super) policy: Cow<'p, Policy>,
+pub(crate) struct Expanded<'p> {
+    pub(crate) policy: Cow<'p, Policy>,
     /// Written rule or grant of each rule, from 0.
-    pub(super) of: Vec<usize>,
+    pub(crate) of: Vec<usize>,
     /// Services from this one on stand for answers from other ports.
-    pub(super) first_answers: ServiceId,
+    pub(crate) first_answers: ServiceId,
 }
 
 impl Expanded<'_> {
-    pub(super) fn is_answers(&self, service: ServiceId) -> bool {
+    pub(crate) fn is_answers(&self, service: ServiceId) -> bool {
         service >= self.first_answers
     }
 }
 
-pub(super) fn expand(policy: &Policy) -> Expanded<'_> {
+pub(crate) fn expand(policy: &Policy) -> Expanded<'_> {
     let first_answers = policy.services.len();
     let mut of: Vec<usize> = (0..policy.rules.len()).collect();
     let service_of = |rule: &Rule| policy.services.get(rule.service);

@@ -6,7 +6,7 @@
 mod entries;
 mod error;
 mod exact;
-mod expand;
+pub(crate) mod expand;
 mod families;
 mod index;
 mod nodes;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use banchi_common::reason::{Orientation, Verdict};
+use banchi_common::reason::{Orientation, Reason, Verdict};
 use serde_json::{Map, Value, json};
 
 use super::community::community_id;
@@ -64,7 +64,7 @@ pub fn alert(report: &Report) -> Value {
             "signature": format!("banchi {}: {}", about.name, about.text),
             "category": meaning::category(report.reason),
             "severity": meaning::severity(report.reason),
-            "metadata": { "banchi_reason": [about.name] },
+            "metadata": metadata(report.reason),
         })
     });
     set("verdict", {
@@ -90,6 +90,16 @@ pub fn alert(report: &Report) -> Value {
         own
     });
     Value::Object(record)
+}
+
+/// The reason, and under the keys that rules of Emerging Threats have the technique of ATT&CK that it may be.
+fn metadata(reason: Reason) -> Value {
+    let mut metadata = json!({ "banchi_reason": [reason.about().name] });
+    if let (Some(metadata), Some(technique)) = (metadata.as_object_mut(), reason.technique()) {
+        metadata.insert("mitre_technique_id".to_owned(), json!([technique.id]));
+        metadata.insert("mitre_technique_name".to_owned(), json!([technique.name.replace(' ', "_")]));
+    }
+    metadata
 }
 
 /// `2026-01-02T03:04:05.678901+0000`.

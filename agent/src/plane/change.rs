@@ -36,8 +36,8 @@ impl Plane {
             return Err(error);
         }
         // Not earlier: until then it may have to come back.
-        if let Some(old) = self.previous.take() {
-            self.retire(&old);
+        if let Some(mut old) = self.previous.take() {
+            self.retire(&mut old);
         }
         // What was asked between the first look and the change.
         new.datapath.take_over(&new.image, &self.active.datapath, &self.active.image)?;

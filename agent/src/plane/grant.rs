@@ -79,8 +79,8 @@ impl Plane {
             return Err(error);
         }
         new.datapath.take_over(&new.image, &self.active.datapath, &self.active.image)?;
-        let old = std::mem::replace(&mut self.active, new);
-        self.retire(&old);
+        let mut old = std::mem::replace(&mut self.active, new);
+        self.retire(&mut old);
         Ok(())
     }
 

@@ -113,11 +113,12 @@ impl Plane {
         known.max().unwrap_or(0) + 1
     }
 
-    /// Takes in the counters of a generation that no longer decides, and forgets it. Where they cannot be written it
+    /// Takes in the counters of a generation that no longer decides, keeps what it has not reported, and forgets it. Where they cannot be written it
     /// stays pinned, and its counters go on to be shown: the next change tries again.
-    pub(super) fn retire(&mut self, old: &Generation) {
+    pub(super) fn retire(&mut self, old: &mut Generation) {
         // No packet is on its way through it any more.
         crate::datapath::settle();
+        self.keep_repeats(old);
         let counted = old.datapath.counters().map(|counters| Tally::of(&old.policy, &counters));
         self.close(old.record.id, counted);
     }

@@ -9,6 +9,7 @@ mod generation;
 mod grant;
 mod guard;
 mod ledger;
+mod repeats;
 mod start;
 mod tally;
 mod view;
@@ -23,7 +24,7 @@ pub use view::View;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use banchi_common::abi::{Mode, RootCount, RootWord};
+use banchi_common::abi::{Event, Mode, RootCount, RootWord};
 
 use crate::datapath::{DatapathError, Interface, Options, Root, Store, XdpMode};
 use crate::events::monotonic;
@@ -45,6 +46,8 @@ pub struct Plane {
     said: follow::Said,
     /// What generations have counted that are gone.
     ledger: Ledger,
+    /// Counts of repeats of generations that are gone, until they are reported.
+    left_over: Vec<Event>,
     /// Keeps other agents off the pins.
     lock: Option<OwnedFd>,
 }

@@ -106,8 +106,19 @@ impl Plane {
         let said = follow::Said::default();
         let ledger = Ledger::begin(&store)?;
         let previous = None;
-        let mut plane =
-            Self { store, root, active, previous, interfaces, mode, options, said, ledger, lock: None };
+        let mut plane = Self {
+            store,
+            root,
+            active,
+            previous,
+            interfaces,
+            mode,
+            options,
+            said,
+            ledger,
+            left_over: Vec::new(),
+            lock: None,
+        };
         plane.root.beat()?;
         plane.attach()?;
         Ok(plane)
@@ -159,8 +170,19 @@ impl Plane {
         }
         let said = follow::Said::default();
         let ledger = Ledger::read(&store);
-        let mut plane =
-            Self { store, root, active, previous, interfaces, mode, options, said, ledger, lock: None };
+        let mut plane = Self {
+            store,
+            root,
+            active,
+            previous,
+            interfaces,
+            mode,
+            options,
+            said,
+            ledger,
+            left_over: Vec::new(),
+            lock: None,
+        };
         // Of an agent that was killed before it activated them, or before it took their counters in.
         plane.retire_others();
         plane.root.beat()?;

@@ -57,6 +57,7 @@ impl View {
             options: Options::default(),
             said: super::follow::Said::default(),
             ledger: Ledger::read(store),
+            left_over: Vec::new(),
             lock: None,
         };
         Ok(Some(Self { plane, fell_back_ns: fell_back.then_some(deadline) }))
