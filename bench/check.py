@@ -24,6 +24,7 @@ EXPECTED = {
     *(("control", "banchi", case) for case in "read compile load prove swap memory memory-per-tuple".split()),
     ("control", "compile-only", "longest-gap"),
     ("control", "banchi", "longest-gap"),
+    ("control", "banchi-apart", "longest-gap"),
     ("events", "banchi", "every-packet"),
     ("events", "banchi", "suppressed"),
     ("forward", "generator", "floor"),

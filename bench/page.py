@@ -61,7 +61,7 @@ def tables(report: dict) -> dict[str, str]:
     first = {(row["case"], who(row)): row for row in reversed(cases)}
     by_size = [row for row in sized if (row["case"], "banchi") != ("floor", row["subject"])]
     deviations = {row["case"] for row in program} - {row["case"] for row in program if row["tuples"] == 65536}
-    by_size = [row for row in by_size if row["case"] not in deviations and row["subject"] != "generation"]
+    by_size = [row for row in by_size if row["case"] not in deviations and row["subject"] in ("lookup", "banchi")]
     fixed = " and ".join(f"{row['subject']} {number(row['value'])} ns" for row in peers)
     return {
         "machine": f"{machine['processor']}, {machine['processors']} CPUs, Linux {machine['kernel']}; "

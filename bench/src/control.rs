@@ -10,10 +10,11 @@ use banchi::datapath::{Datapath, Options, Root, Store};
 use banchi_common::abi::SLOT_ACTIVE;
 use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::{Gateway, Lab, Zone};
+use rustix::thread::sched_setaffinity;
 
 use crate::gateway::Bed;
 use crate::kernel;
-use crate::measure::Rounds;
+use crate::measure::{self, Rounds};
 use crate::report::{Row, short};
 use crate::traffic::{self, Forwarding, Service, Tuples};
 
@@ -32,6 +33,10 @@ const SWAPPED: (Tuples, Tuples) = (Tuples::new(400, 250), Tuples::new(1000, 1000
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Frames between two looks at whether it goes on.
 const SERIES: u32 = 100_000;
+
+/// What goes on while gaps are looked for: who, its verb, and whether it keeps away from the CPU that packets are on.
+const CHANGES: [(&str, &str, bool); 3] =
+    [("compile-only", "compile", false), ("banchi", "apply", false), ("banchi-apart", "apply", true)];
 
 /// Runs the part.
 pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
@@ -125,8 +130,9 @@ fn memory(store: &Store) -> Result<u64> {
     Ok(sum)
 }
 
-/// The longest time without a frame behind a gateway, while policies take each other's place and old ones are freed;
-/// beside it the same while a policy is compiled only.
+/// The longest time without a frame behind a gateway, while policies take each other's place and old ones are freed, by an
+/// agent that runs on any CPU, and by one that leaves out that of the packets; beside it the same while a policy is compiled
+/// only.
 fn gaps(quick: bool) -> Result<Vec<Row>> {
     let tuples = if quick { SWAPPED.0 } else { SWAPPED.1 };
     let forwarding = traffic::STACK;
@@ -143,14 +149,23 @@ fn gaps(quick: bool) -> Result<Vec<Row>> {
     let generator = bed.generator(tuples, 1, (1024, 1))?;
     let lab = &bed.lab;
     let running = Agent::start(lab, &text)?;
-    let (mut swapped, mut compiled) = (Rounds::default(), Rounds::default());
+    let status = running.status()?;
+    let pid = status.get("pid").and_then(|pid| pid.as_i64()?.try_into().ok()).context("no pid")?;
+    let mut measured = CHANGES.map(|change| (change, Rounds::default()));
+    let mut turn = 0;
     // The first one replaces nothing that is old enough to be freed.
     for number in 0..if quick { 3 } else { 6 } {
-        for verb in ["compile", "apply"] {
-            let file = files.get(number % 2).and_then(|path| path.to_str()).context("no file")?;
+        for ((_, verb, is_apart), rounds) in &mut measured {
+            turn += usize::from(*verb == "apply");
+            let file = files.get(turn % 2).and_then(|path| path.to_str()).context("no file")?;
+            let cpus = measure::cpus(*is_apart)?;
+            measure::move_to(pid, &cpus)?;
             bed.counter.pause(true)?;
             std::thread::scope(|scope| -> Result<()> {
-                let change = scope.spawn(|| agent::verb_within(lab, &[verb, file], PATIENCE));
+                let change = scope.spawn(|| {
+                    sched_setaffinity(None, &cpus).context("choose the CPUs")?;
+                    agent::verb_within(lab, &[verb, file], PATIENCE)
+                });
                 // The kernel frees later than the verb ends.
                 let mut after = 3;
                 while after > 0 {
@@ -164,17 +179,23 @@ fn gaps(quick: bool) -> Result<Vec<Row>> {
             })?;
             let seen = bed.counter.seen()?;
             ensure!(seen.listed > 0 && seen.gap_ns > 0, "no frame came through");
-            let rounds = if verb == "apply" { &mut swapped } else { &mut compiled };
             if number > 0 {
                 rounds.push(seen.gap_ns as f64 / 1e3);
             }
         }
     }
     running.stop()?;
-    let row = |subject| Row::new(BENCH, subject, "longest-gap").tuples(tuples.count());
-    let swapped_row = row("banchi").by(forwarding, "enforce").values(&swapped, "us");
-    Ok(vec![
-        row("compile-only").values(&compiled, "us"),
-        swapped_row.against("compile-only", &swapped, &compiled),
-    ])
+    let mut rows: Vec<Row> = Vec::new();
+    let [(_, compiled), ..] = &measured;
+    for ((subject, verb, _), rounds) in &measured {
+        let row = Row::new(BENCH, *subject, "longest-gap").tuples(tuples.count());
+        rows.push(match *verb {
+            "apply" => {
+                let row = row.by(forwarding, "enforce").values(rounds, "us");
+                row.against("compile-only", rounds, compiled)
+            }
+            _ => row.values(rounds, "us"),
+        });
+    }
+    Ok(rows)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often a series may have been disturbed.
@@ -70,6 +70,25 @@ pub(crate) fn pin() -> Result<()> {
     let mut one = CpuSet::new();
     one.set(last);
     sched_setaffinity(None, &one).context("stay on one CPU")
+}
+
+/// The CPUs that there are; where `is_apart`, without the one of [`pin`].
+pub(crate) fn cpus(is_apart: bool) -> Result<CpuSet> {
+    let mut allowed = sched_getaffinity(Pid::from_raw(1)).context("ask for the CPUs")?;
+    let last = (0..CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu)).context("there is no CPU")?;
+    if is_apart {
+        allowed.unset(last);
+    }
+    Ok(allowed)
+}
+
+/// Lets all threads of a process run on these CPUs and no others.
+pub(crate) fn move_to(pid: i32, cpus: &CpuSet) -> Result<()> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
+        sched_setaffinity(thread, cpus).context("choose the CPUs")?;
+    }
+    Ok(())
 }
 
 /// Time that the calling thread has had on a CPU.
