@@ -11,6 +11,7 @@ use crate::audit::{Chain, check};
 /// Each line of the log carries the SHA-256 of the line before it. With --check every line is held against that; the exit
 /// code is 1 where a line was changed, removed or put in between.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Files, oldest first, as rotation leaves them [default: the audit log of the agent]
     files: Vec<PathBuf>,
