@@ -314,7 +314,7 @@ fn review(newcomer: &mut Newcomer<'_>) -> Result<()> {
     newcomer.run_for(files, &[(&format!("{place}.1"), "events.jsonl"), (place, "events.jsonl")])?;
 
     let all = newcomer.gateway.json("banchi review list --json")?;
-    let of_laptop = |title: &str| title.contains("10.10.1.99 >") && title.contains("10.20.0.12 tcp/502");
+    let of_laptop = |title: &str| title == "10.10.1.99 > host-10-20-0-12 tcp/502";
     let changes = all["changes"].as_array().context("changes")?;
     let change = changes.iter().find(|change| change["title"].as_str().is_some_and(of_laptop));
     let id = change.and_then(|change| change["id"].as_str()).with_context(|| format!("{all:#}"))?;
