@@ -12,6 +12,7 @@ mod write;
 
 pub use file::Trouble;
 pub use merge::Captures;
+pub(crate) use open::unpacked;
 pub use write::{PcapngWriter, whole_blocks};
 
 use std::path::PathBuf;

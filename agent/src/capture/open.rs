@@ -13,6 +13,14 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// Bytes that are read from the file at once.
 const CHUNK: usize = 1 << 18;
 
+/// A stream of a file's content.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>, CaptureError> {
+    open(path, &Arc::default())
+}
+
 /// A stream of a file's content, and where it counts the bytes of the file that were read.
 pub(super) fn open(path: &Path, progress: &Arc<AtomicU64>) -> Result<Box<dyn Read + Send>, CaptureError> {
     let failed = |source| CaptureError::Read { path: path.to_owned(), source };

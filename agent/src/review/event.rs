@@ -1,6 +1,6 @@
 //! Events as they are written, read again.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -8,14 +8,13 @@ use banchi_common::reason::{REASONS, Reason};
 use banchi_common::wire::{Bytes, Content, Headers, arp_claim, parse};
 use serde::{Deserialize, Deserializer};
 
+use crate::capture::{CaptureError, unpacked};
 use crate::learn::ip;
 
 /// Longest line that is read: no event is longer.
 const LONGEST: u64 = 1 << 16;
 /// Longest packet.
 const LONGEST_FRAME: u32 = 1 << 16;
-/// How a gzip file begins.
-const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// One line of `banchi events --json`, as far as a review looks at it.
 #[derive(Debug, Clone, Deserialize)]
@@ -144,21 +143,25 @@ pub fn read(stream: impl Read, mut each: impl FnMut(Event)) -> std::io::Result<U
     }
 }
 
-/// Reads a file, plain or gzip.
+/// Reads a file, plain, gzip or zstd.
 ///
 /// # Errors
 /// Where it cannot be read.
 pub fn read_file(path: &Path, each: impl FnMut(Event)) -> std::io::Result<Unread> {
-    let mut file = BufReader::new(std::fs::File::open(path)?);
-    if file.fill_buf()?.starts_with(GZIP) {
-        return read(flate2::bufread::MultiGzDecoder::new(file), each);
-    }
-    read(file, each)
+    let stream = unpacked(path).map_err(|error| match error {
+        CaptureError::Read { source, .. } => source,
+        other => std::io::Error::other(other),
+    })?;
+    read(stream, each)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::Write as _;
+
+    use ruzstd::encoding::CompressionLevel;
+
     use super::*;
 
     #[test]
@@ -167,5 +170,25 @@ mod tests {
         let mut events = 0;
         let unread = read(text.as_slice(), |_| events += 1).unwrap();
         assert_eq!((unread, events), (Unread(3), 0));
+    }
+
+    #[test]
+    fn rotated_files_are_read_packed_as_well() {
+        let lines = include_bytes!("../../tests/review/events.jsonl");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(lines).unwrap();
+        let zstd = ruzstd::encoding::compress_to_vec(&lines[..], CompressionLevel::Fastest);
+        let directory = tempfile::tempdir().unwrap();
+        let counts = [lines.to_vec(), gzip.finish().unwrap(), zstd].map(|bytes| {
+            let path = directory.path().join("events");
+            std::fs::write(&path, bytes).unwrap();
+            let mut events = 0;
+            assert_eq!(read_file(&path, |_| events += 1).unwrap(), Unread(0));
+            events
+        });
+        assert!(counts[0] > 0);
+        assert_eq!(counts, [counts[0]; 3]);
+        let missing = read_file(&directory.path().join("none"), |_| ()).unwrap_err();
+        assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
     }
 }

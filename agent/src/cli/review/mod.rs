@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 /// Where events and decisions are.
 #[derive(Debug, clap::Args)]
 struct Sources {
-    /// Files of events, as `banchi run --events` writes them, plain or gzip [default: the running agent]
+    /// Files of events, as `banchi run --events` writes them, plain, gzip or zstd [default: the running agent]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     events: Vec<PathBuf>,
     /// File that decisions are kept in [default: /var/lib/banchi/review.json; with another socket than the usual one
