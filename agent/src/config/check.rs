@@ -14,6 +14,8 @@ use crate::policy::source::{Span, Spanned};
 const OUTPUTS: usize = 16;
 /// Where metrics are served unless it is said.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
+/// Where journald listens.
+const JOURNAL: &str = "/run/systemd/journal/socket";
 const QUEUE: u32 = 8_192;
 const KEEP: u32 = 7;
 const PCAPNG_SIZE: u64 = 16 << 20;
@@ -94,6 +96,10 @@ impl Reader<'_> {
                 tls: self.tls()?,
                 spool: self.spool(),
             },
+            Kind::Journal => Destination::Journal {
+                path: self.written.path.as_ref().map_or_else(|| JOURNAL.into(), |path| path.value.0.clone()),
+                spool: self.spool(),
+            },
         };
         let queue = self.count(self.written.queue.as_ref(), 64..=65_535, QUEUE)?;
         Some(Output { name: name.to_owned(), queue: queue as usize, to })
@@ -101,14 +107,16 @@ impl Reader<'_> {
 
     /// Refuses keys that mean nothing for this kind.
     fn refuse_strangers(&mut self) {
-        use Kind::{Eve, Json, Mqtt, Pcapng, Syslog};
+        use Kind::{Eve, Journal, Json, Mqtt, Pcapng, Syslog};
         let written = self.written;
         let span = |path: &Option<Spanned<FilePath>>| path.as_ref().map(|path| path.span);
         let text = |text: &Option<Spanned<super::words::Text>>| text.as_ref().map(|text| text.span);
         let files: &[Kind] = &[Json, Eve, Pcapng];
+        let paths: &[Kind] = &[Json, Eve, Pcapng, Journal];
         let sent: &[Kind] = &[Syslog, Mqtt];
+        let spooled: &[Kind] = &[Syslog, Mqtt, Journal];
         let keys = [
-            ("path", span(&written.path), files),
+            ("path", span(&written.path), paths),
             ("rotate_at", written.rotate_at.as_ref().map(|one| one.span), files),
             ("keep", written.keep.as_ref().map(|one| one.span), files),
             ("to", written.to.as_ref().map(|one| one.span), sent),
@@ -121,8 +129,8 @@ impl Reader<'_> {
             ("client_id", text(&written.client_id), &[Mqtt]),
             ("username", text(&written.username), &[Mqtt]),
             ("password_file", span(&written.password_file), &[Mqtt]),
-            ("spool", span(&written.spool), sent),
-            ("spool_size", written.spool_size.as_ref().map(|one| one.span), sent),
+            ("spool", span(&written.spool), spooled),
+            ("spool_size", written.spool_size.as_ref().map(|one| one.span), spooled),
         ];
         let kind = written.kind.value;
         for (key, span, kinds) in keys {
@@ -132,7 +140,7 @@ impl Reader<'_> {
                 self.stranger(key, span, &why, &format!("it is for {}: remove it", names.join(", ")));
             }
         }
-        if let (Some(size), None, true) = (&written.spool_size, &written.spool, sent.contains(&kind)) {
+        if let (Some(size), None, true) = (&written.spool_size, &written.spool, spooled.contains(&kind)) {
             let help = "add `spool: /var/lib/banchi/spool/NAME`, or remove it";
             self.stranger("spool_size", size.span, "there is no spool", help);
         }
@@ -320,6 +328,7 @@ impl Destination {
             Self::Pcapng { .. } => Kind::Pcapng,
             Self::Syslog { .. } => Kind::Syslog,
             Self::Mqtt { .. } => Kind::Mqtt,
+            Self::Journal { .. } => Kind::Journal,
         }
     }
 
@@ -327,7 +336,7 @@ impl Destination {
     pub fn place(&self) -> String {
         let file = |path: &Path| path.display().to_string();
         match self {
-            Self::Lines { path, .. } | Self::Pcapng { path, .. } => file(path),
+            Self::Lines { path, .. } | Self::Pcapng { path, .. } | Self::Journal { path, .. } => file(path),
             Self::Syslog { to, .. } | Self::Mqtt { to, .. } => to.to_string(),
         }
     }
