@@ -111,7 +111,7 @@ fn words(value: &Value) -> Vec<String> {
 }
 
 /// The entry of an event, from its JSON.
-pub(crate) fn expected(json: &Value) -> Result<Entry> {
+pub(crate) fn entry_of(json: &Value) -> Result<Entry> {
     let mut entry = Entry::new();
     for (key, value) in json.as_object().context("an object")? {
         let name =
@@ -165,10 +165,10 @@ fn an_entry_says_what_json_and_syslog_say() -> Result<()> {
         let priority = format!("<{}>", entry["PRIORITY"].concat());
         ensure!(syslog.message(report).starts_with(&priority), "{priority} {}", syslog.message(report));
         let json: Value = serde_json::from_str(&report.json()?)?;
-        let (found, wanted) = (stripped(entry)?, expected(&json)?);
+        let (found, wanted) = (stripped(entry)?, entry_of(&json)?);
         ensure!(found == wanted, "{found:#?} and not {wanted:#?}");
     }
-    ensure!(expected(&serde_json::from_str(&samples[6].json()?)?)?["BANCHI_VLANS"] == ["20", "30"]);
+    ensure!(entry_of(&serde_json::from_str(&samples[6].json()?)?)?["BANCHI_VLANS"] == ["20", "30"]);
     Ok(())
 }
 
