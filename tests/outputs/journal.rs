@@ -70,12 +70,10 @@ impl Journald {
         let taken = Arc::clone(&entries);
         let thread = std::thread::spawn(move || {
             let mut buffer = vec![0; 1 << 20];
-            // Both ask whether somebody is there: a log as it starts with nothing, and whoever ends this with one byte.
             loop {
                 let length = uninterrupted(|| socket.recv(&mut buffer))?;
                 match &buffer[..length] {
-                    [] => {}
-                    b"." => return Ok(socket),
+                    [] => return Ok(socket),
                     entry => taken.lock().unwrap().push(take_apart(entry)?),
                 }
             }
@@ -92,8 +90,8 @@ impl Journald {
     }
 
     /// Reads no more: the socket stays, and fills.
-    fn hang(mut self) -> Result<(Vec<Entry>, UnixDatagram)> {
-        UnixDatagram::unbound()?.send_to(b".", &self.path)?;
+    pub(crate) fn hang(mut self) -> Result<(Vec<Entry>, UnixDatagram)> {
+        UnixDatagram::unbound()?.send_to(b"", &self.path)?;
         let thread = self.thread.take().context("a thread")?;
         let socket = thread.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
         Ok((self.entries(), socket))

@@ -159,9 +159,13 @@ fn the_log_is_for_people_or_json_or_the_journals() -> Result<()> {
     let journal = lab.directory().join("run/systemd/journal");
     fs::create_dir_all(&journal)?;
     let said = line(run_by_systemd(&lab, &policy)?)?;
-    let json = said.strip_prefix("<4>").with_context(|| said.clone())?;
-    let json: Value = serde_json::from_str(json)?;
-    ensure!(json["level"] == "WARN", "{json}");
+    let is_json_with_priority = |said: &str| -> Result<()> {
+        let json = said.strip_prefix("<4>").with_context(|| said.to_owned())?;
+        let json: Value = serde_json::from_str(json)?;
+        ensure!(json["level"] == "WARN", "{json}");
+        Ok(())
+    };
+    is_json_with_priority(&said)?;
 
     // It is.
     let journald = Journald::bind(&journal.join("socket"))?;
@@ -179,7 +183,14 @@ fn the_log_is_for_people_or_json_or_the_journals() -> Result<()> {
         ensure!(entry.contains_key(name), "{name} of {entry:?}");
     }
     ensure!(!running.stderr().iter().any(|line| line.contains(SAID)), "said twice");
-    end(running)
+    end(running)?;
+
+    // It hangs, and its queue is full: the agent does not wait for it, and says it on standard error.
+    let (_, _socket) = journald.hang()?;
+    let filler = UnixDatagram::unbound()?;
+    filler.set_nonblocking(true)?;
+    while filler.send_to(b"MESSAGE=another\n", journal.join("socket")).is_ok() {}
+    is_json_with_priority(&line(run_by_systemd(&lab, &policy)?)?)
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::words::{Count, FilePath, Kind, Scheme};
 use super::{Config, Destination, Facility, LineFormat, Output, Rotation, Spool, Target, Tls, syntax};
+use crate::journal::SOCKET;
 use crate::policy::Diagnostic;
 use crate::policy::codes;
 use crate::policy::diagnostic::Diagnostics;
@@ -14,8 +15,6 @@ use crate::policy::source::{Span, Spanned};
 const OUTPUTS: usize = 16;
 /// Where metrics are served unless it is said.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
-/// Where journald listens.
-const JOURNAL: &str = "/run/systemd/journal/socket";
 const QUEUE: u32 = 8_192;
 const KEEP: u32 = 7;
 const PCAPNG_SIZE: u64 = 16 << 20;
@@ -97,7 +96,7 @@ impl Reader<'_> {
                 spool: self.spool(),
             },
             Kind::Journal => Destination::Journal {
-                path: self.written.path.as_ref().map_or_else(|| JOURNAL.into(), |path| path.value.0.clone()),
+                path: self.written.path.as_ref().map_or_else(|| SOCKET.into(), |path| path.value.0.clone()),
                 spool: self.spool(),
             },
         };

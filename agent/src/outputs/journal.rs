@@ -1,4 +1,4 @@
-//! Entries of systemd's journal in its native protocol, and the way to it.
+//! Events as entries of systemd's journal, and the way to it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,52 +11,21 @@ use super::link::Unsent;
 use super::meaning;
 use super::store::Message;
 use crate::events::Report;
+use crate::journal::Entry;
 
 /// What every event is in the journal: `journalctl MESSAGE_ID=..` finds them all, and `packaging/systemd/banchi.catalog`
 /// explains them.
 const MESSAGE_ID: &str = "198b2052c35b46c590f7ac088ebf4630";
-/// Room for most entries.
-const ENTRY: usize = 2_048;
 
-/// One entry: a field for each key of the event's JSON that is not null. Its `line` is the message.
+/// A field for each key of the event's JSON that is not null. Its `line` is the message.
 pub(super) fn entry(report: &Report) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(ENTRY);
-    put(&mut entry, "MESSAGE", &report.line());
-    put(&mut entry, "PRIORITY", &meaning::priority(report.reason, report.verdict).to_string());
-    put(&mut entry, "SYSLOG_IDENTIFIER", "banchi");
-    put(&mut entry, "MESSAGE_ID", MESSAGE_ID);
+    let priority = meaning::priority(report.reason, report.verdict);
+    let mut entry = Entry::new(&report.line(), priority);
+    entry.put("MESSAGE_ID", MESSAGE_ID);
     if let Ok(Value::Object(fields)) = serde_json::to_value(report) {
-        for (key, value) in &fields {
-            let name = format!("BANCHI_{}", key.to_ascii_uppercase());
-            match value {
-                Value::Null => {}
-                // A field may be there more than once.
-                Value::Array(values) => values.iter().for_each(|value| put_value(&mut entry, &name, value)),
-                value => put_value(&mut entry, &name, value),
-            }
-        }
+        fields.iter().for_each(|(key, value)| entry.put_key(key, value));
     }
-    entry
-}
-
-fn put_value(entry: &mut Vec<u8>, name: &str, value: &Value) {
-    match value {
-        Value::String(text) => put(entry, name, text),
-        other => put(entry, name, &other.to_string()),
-    }
-}
-
-/// A line, or, where the value has lines of its own, its length before it.
-fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
-    entry.extend_from_slice(name.as_bytes());
-    if value.contains('\n') {
-        entry.push(b'\n');
-        entry.extend_from_slice(&(value.len() as u64).to_le_bytes());
-    } else {
-        entry.push(b'=');
-    }
-    entry.extend_from_slice(value.as_bytes());
-    entry.push(b'\n');
+    entry.into_bytes()
 }
 
 /// Where a journal listens.
