@@ -1,8 +1,9 @@
 //! Rounds, medians and spreads.
 
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -70,6 +71,14 @@ pub(crate) fn pin() -> Result<()> {
     let mut one = CpuSet::new();
     one.set(last);
     sched_setaffinity(None, &one).context("stay on one CPU")
+}
+
+/// Lets the calling thread go before all processes that are not of real time themselves.
+pub(crate) fn go_first() -> Result<()> {
+    let thread = rustix::thread::gettid().to_string();
+    let done = Command::new("chrt").args(["--fifo", "--pid", "50", &thread]).status().context("run chrt")?;
+    ensure!(done.success(), "chrt: {done}");
+    Ok(())
 }
 
 /// The CPUs that there are; where `is_apart`, without the one of [`pin`].
