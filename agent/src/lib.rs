@@ -15,6 +15,7 @@ pub mod explain;
 pub mod grants;
 pub mod image;
 pub mod island;
+mod journal;
 pub mod learn;
 pub mod logging;
 pub mod metrics;

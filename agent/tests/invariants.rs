@@ -26,7 +26,7 @@ const UNSAFE: &[(&str, usize)] = &[
     ("agent/src/events/reader.rs", 1),
     ("ebpf/src/forward.rs", 3),
     ("ebpf/src/main.rs", 3),
-    ("ebpf/src/maps.rs", 5),
+    ("ebpf/src/maps.rs", 6),
     ("ebpf/src/observe.rs", 10),
     ("ebpf/src/packet.rs", 4),
     ("ebpf/src/report.rs", 7),

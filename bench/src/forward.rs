@@ -33,6 +33,8 @@ enum Subject {
     Redirect,
     /// The same behind one lookup of the tuple in the kernel's hash table.
     Lookup,
+    /// A program that routes every frame by the kernel's tables.
+    Fib,
     /// An agent.
     Banchi(Forwarding),
 }
@@ -73,7 +75,9 @@ fn subjects(quick: bool) -> Vec<(Subject, Tuples)> {
     }
     subjects.push((Subject::Redirect, THOUSAND));
     let sizes = if quick { &[THOUSAND][..] } else { &[TEN, THOUSAND, MANY] };
-    subjects.extend(sizes.iter().map(|tuples| (Subject::Lookup, *tuples)));
+    for bare in [Subject::Lookup, Subject::Fib] {
+        subjects.extend(sizes.iter().map(|tuples| (bare, *tuples)));
+    }
     for forwarding in traffic::forwardings() {
         let sizes = if quick { &[THOUSAND][..] } else { &[TEN, THOUSAND, MANY] };
         subjects.extend(sizes.iter().map(|tuples| (Subject::Banchi(forwarding), *tuples)));
@@ -94,6 +98,7 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
             Subject::Peer(peer) => peer.set_up(&bed.lab, tuples)?,
             Subject::Redirect => programs.push(bed.onward("redirect", tuples)?),
             Subject::Lookup => programs.push(bed.onward("lookup_redirect", tuples)?),
+            Subject::Fib => programs.push(bed.onward("fib_redirect", tuples)?),
             Subject::Kernel | Subject::Banchi(_) => {}
         }
         built.push((subject, tuples, bed));
@@ -126,7 +131,7 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Row>> {
                     bed,
                     agent: agent.as_ref().zip(*mode),
                     generator: bed.generator(*tuples, one_of, (1024, 1))?,
-                    leaks: matches!(subject, Subject::Kernel | Subject::Redirect)
+                    leaks: matches!(subject, Subject::Kernel | Subject::Redirect | Subject::Fib)
                         || *mode == Some(Mode::Alert),
                     frames: if quick { FRAMES.0 } else { FRAMES.1 } / slowness(*subject),
                     lost: (0, 0),
@@ -213,6 +218,7 @@ fn name(subject: Subject) -> &'static str {
         Subject::Peer(peer) => peer.name(),
         Subject::Redirect => "redirect",
         Subject::Lookup => "lookup-redirect",
+        Subject::Fib => "fib-redirect",
         Subject::Banchi(_) => "banchi",
     }
 }

@@ -4,9 +4,9 @@ use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, LruPerCpuHashMap, PerCpuArray, ProgramArray, RingBuf};
 use banchi_common::abi::{
-    Asked, Bucket, Bucket6, ConduitRow, Control, Conversations, Counter, FlowRow, NodeRow, PortRow,
-    RelationRow, Reports, RootWord, RuleRow, SETTINGS as WORDS, ServerRow, ServiceRow, Setting, SightKey,
-    Sighted, SuppressKey, Suppressed, Trace, UNSEENS,
+    Asked, Bucket, Bucket6, ConduitRow, Control, Conversations, Counter, Feature, FlowRow, NodeRow, PortRow,
+    RelationRow, Reports, RootWord, RuleRow, SETTINGS as WORDS, SLOTS, ServerRow, ServiceRow, Setting,
+    SightKey, Sighted, SuppressKey, Suppressed, Trace, UNSEENS,
 };
 use banchi_common::engine::{self, FragmentKey, Question, Scratch, Tables};
 
@@ -51,9 +51,9 @@ struct Shared<T>(T);
 // whole: another CPU's word is the old or the new one.
 unsafe impl<T> Sync for Shared<T> {}
 
-/// Times of the last questions of the exact tuples, at their places of the index.
+/// Times of the last questions of the exact tuples, at their places of the index: those of a bucket in one cache line.
 #[map]
-static ASKED: Array<Shared<Asked>> = Array::with_max_entries(1, 0);
+static ASKED: Array<Shared<Asked>> = Array::with_max_entries(1, MMAPABLE);
 /// Questions that have no exact tuple.
 #[map]
 static CONVERSATIONS: Array<Shared<Conversations>> = Array::with_max_entries(1, MMAPABLE);
@@ -147,6 +147,15 @@ pub fn tick() -> u64 {
 #[inline(always)]
 pub fn is_quiet() -> bool {
     CONTROL.get(0).is_none_or(|control| control.quiet != 0)
+}
+
+/// Asks the memory for a row. BPF has no instruction for that, but the processor does not wait for a load that nobody uses.
+#[inline(always)]
+fn fetch<T>(row: Option<*const T>) {
+    if let Some(row) = row {
+        // SAFETY: the map gave it, and every row has at least that much.
+        unsafe { row.cast::<u64>().read_volatile() };
+    }
 }
 
 /// The maps of this program as the tables of the engine, and what time it is for the packet at hand.
@@ -275,6 +284,23 @@ impl<const INLINE: bool> Tables for Maps<INLINE> {
             engine::find_at(self, tag, k0, k1)
         } else {
             crate::once::index_find(u32::from(tag), k0, k1)
+        }
+    }
+    #[inline(always)]
+    fn find_exact(&self, tag: u8, k0: u64, k1: u32) -> u64 {
+        if INLINE {
+            engine::find_exact(self, tag, k0, k1)
+        } else {
+            crate::once::index_find(u32::from(tag), k0, k1)
+        }
+    }
+    #[inline(always)]
+    fn touch(&self, [first, second]: [u32; 2]) {
+        fetch(INDEX.get_ptr(second));
+        if self.uses(Feature::Windows) {
+            // The slots of a bucket have their times in one line.
+            fetch(ASKED.get_ptr(first * SLOTS as u32));
+            fetch(ASKED.get_ptr(second * SLOTS as u32));
         }
     }
     #[inline(always)]

@@ -11,13 +11,15 @@ metrics: {}
 outputs:
   packets: { kind: pcapng, path: /var/log/banchi/evidence.pcapng }
   siem: { kind: syslog, to: \"udp://siem.example\" }
+  journal: { kind: journal }
 ";
     let config = config::load("agent.yaml", text).config.context("the configuration")?;
     ensure!(config.metrics.map(|at| at.to_string()) == Some("127.0.0.1:9477".to_owned()));
-    let [packets, siem] = config.outputs.as_slice() else { anyhow::bail!("{config:?}") };
+    let [packets, siem, journal] = config.outputs.as_slice() else { anyhow::bail!("{config:?}") };
     let Destination::Pcapng { rotation, .. } = &packets.to else { anyhow::bail!("{packets:?}") };
     ensure!(*rotation == Rotation { size: 16 << 20, keep: 7 } && packets.queue == 8_192);
     ensure!(siem.to.place() == "udp://siem.example:514");
+    ensure!(journal.to.place() == "/run/systemd/journal/socket");
     Ok(())
 }
 
@@ -34,6 +36,9 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "\"udp://a\"",
         "`syslog`, `mqtt`",
     ),
+    ("j: { kind: journal, to: \"udp://a\" }", "key-not-applicable", "\"udp://a\"", "`syslog`, `mqtt`"),
+    ("j: { kind: journal, spool_size: 1MiB }", "key-not-applicable", "1MiB", "spool"),
+    ("j: { kind: journal, path: /a, keep: 3 }", "key-not-applicable", "3", "`pcapng`"),
     ("eve: { kind: eve, path: /a, rotate_at: 64MB }", "invalid-value", "64MB", "64MiB"),
     ("eve: { kind: eve, path: /a, queue: 3 }", "invalid-value", "3", "64 to 65535"),
     ("s: { kind: syslog, to: \"mqtt://a\" }", "invalid-value", "\"mqtt://a\"", "udp://"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,6 +13,7 @@ use banchi_tests::plant;
 use banchi_tests::scenarios::POLICY;
 use serde_json::Value;
 
+use super::journal::{Entry, Journald, entry_of, stripped};
 use super::servers::{Certificates, mosquitto, rsyslog, subscriber};
 use super::{PATIENCE, until};
 
@@ -61,6 +63,15 @@ fn of_eve(text: &str) -> Result<BTreeSet<Meaning>> {
     text.lines().map(one).collect()
 }
 
+/// From entries of the journal.
+fn of_journal(entries: &[Entry]) -> BTreeSet<Meaning> {
+    let names = ["TIME", "SRC", "SRC_PORT", "DST", "DST_PORT", "TRANSPORT", "REASON", "VERDICT"];
+    let one = |entry: &Entry| {
+        names.map(|name| entry.get(&format!("BANCHI_{name}")).map(|words| words.concat()).unwrap_or_default())
+    };
+    entries.iter().map(one).collect()
+}
+
 /// From what rsyslog took a message apart into.
 fn of_syslog(text: &str) -> Result<BTreeSet<Meaning>> {
     let one = |line: &str| -> Result<Meaning> {
@@ -89,7 +100,7 @@ fn of_syslog(text: &str) -> Result<BTreeSet<Meaning>> {
 }
 
 /// From what tshark reads in packets and their comments. A packet has all of its ports, so only what has some is compared.
-fn of_packets(file: &std::path::Path) -> Result<BTreeSet<Meaning>> {
+fn of_packets(file: &Path) -> Result<BTreeSet<Meaning>> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f", "-r"]).arg(file);
     for field in [
@@ -157,6 +168,7 @@ fn every_output_says_the_same_of_every_packet() -> Result<()> {
     let broker = mosquitto(&lab, &certificates)?;
     let subscriber = subscriber(&lab, "plant/banchi")?;
     let at = |name: &str| lab.directory().join(name).display().to_string();
+    let journald = Journald::bind(Path::new(&at("journal")))?;
     let (ca, cert, key) =
         (certificates.file("ca.pem"), certificates.file("client.pem"), certificates.file("client.key"));
     let config = format!(
@@ -170,11 +182,13 @@ outputs:
   tls: {{ kind: syslog, to: \"tls://127.0.0.1\", ca: {ca}, cert: {cert}, key: {key} }}
   stranger: {{ kind: syslog, to: \"tls://127.0.0.1\", ca: {ca} }}
   bus: {{ kind: mqtt, to: \"mqtts://127.0.0.1\", topic: plant/banchi, ca: {ca}, cert: {cert}, key: {key} }}
+  journal: {{ kind: journal, path: {} }}
 ",
         at("own.jsonl"),
         at("eve.json"),
         at("evidence.pcapng"),
         at("spool"),
+        at("journal"),
     );
     let file = lab.directory().join("agent.yaml");
     fs::write(&file, config)?;
@@ -195,7 +209,7 @@ outputs:
     };
     until("everybody is reached", || {
         let status = agent.status()?;
-        Ok(["tcp", "tls", "bus"].iter().all(|name| output(&status, name, "state") == "up"))
+        Ok(["tcp", "tls", "bus", "journal"].iter().all(|name| output(&status, name, "state") == "up"))
     })?;
 
     // In alert and then in enforce: both verdicts, both families, both transports, and no IP at all.
@@ -230,7 +244,7 @@ outputs:
     };
     until("every output is done", || {
         let status = agent.status()?;
-        Ok(["json", "eve", "packets", "tcp", "udp", "tls", "bus"].iter().all(|name| {
+        Ok(["json", "eve", "packets", "tcp", "udp", "tls", "bus", "journal"].iter().all(|name| {
             output(&status, name, "sent") == events(&status) && output(&status, name, "waiting") == 0
         }))
     })?;
@@ -238,7 +252,7 @@ outputs:
     ensure!(output(&status, "stranger", "state") == "down", "{status:#}");
     ensure!(output(&status, "stranger", "sent") == 0, "{status:#}");
     let said = agent.ask(&["status"])?;
-    ensure!(said.contains("stranger  syslog  DOWN"), "{said}");
+    ensure!(said.contains("stranger  syslog   DOWN"), "{said}");
     let want = all()?;
     ensure!(
         want.len() == events(&status) as usize,
@@ -257,6 +271,7 @@ outputs:
     })?;
     let bus =
         || -> Vec<String> { subscriber.stdout().into_iter().filter(|line| line.starts_with('{')).collect() };
+    until("the journal has all", || Ok(journald.entries().len() >= want.len()))?;
     until("the subscriber has all", || Ok(bus().len() >= want.len()))?;
     agent.stop()?;
     let found = [
@@ -266,10 +281,16 @@ outputs:
         ("syslog over UDP", of_syslog(&read(&datagrams))?),
         ("syslog over TLS", of_syslog(&read(secure_out.to_str().unwrap()))?),
         ("MQTT", of_json(&bus().join("\n"))?),
+        ("the journal", of_journal(&journald.entries())),
     ];
     for (name, found) in found {
         let missing: Vec<_> = want.symmetric_difference(&found).take(4).collect();
         ensure!(missing.is_empty(), "{name} differs: {missing:#?}");
+    }
+    // Of the journal not only that: each key of each event.
+    for (line, entry) in read(&at("events.jsonl")).lines().zip(journald.entries()) {
+        let (found, wanted) = (stripped(entry)?, entry_of(&serde_json::from_str(line)?)?);
+        ensure!(found == wanted, "{found:#?} and not {wanted:#?}");
     }
     let with_ports = |all: &BTreeSet<Meaning>| -> BTreeSet<Meaning> {
         all.iter().filter(|one| !one[2].is_empty()).cloned().collect()
@@ -280,7 +301,7 @@ outputs:
     let missing: Vec<_> = want.symmetric_difference(&packets).take(4).collect();
     ensure!(missing.is_empty(), "pcapng differs: {missing:#?}");
     ensure!(want.len() >= 3 * 2 * usize::from(ROUNDS));
-    println!("{} events, the same in seven outputs", want.len());
+    println!("{} events, the same in eight outputs", want.len());
     for process in [plain, secure, broker, subscriber] {
         process.terminate(DEADLINE)?;
     }

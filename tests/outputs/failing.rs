@@ -15,7 +15,7 @@ use banchi::outputs::{OutputState, OutputStatus, Outputs};
 use super::servers::{Counting, anywhere, nowhere};
 use super::{reports, until};
 
-fn start(yaml: &str) -> Result<Outputs> {
+pub(crate) fn start(yaml: &str) -> Result<Outputs> {
     let loaded = config::load("agent.yaml", yaml);
     let config = loaded.config.with_context(|| format!("{:?}", loaded.diagnostics))?;
     Ok(Outputs::start(&config)?)
@@ -30,7 +30,7 @@ fn publish(outputs: &Outputs, events: &[Arc<Report>], count: usize) {
 }
 
 /// The sum that has to hold when nothing is under way.
-fn is_complete(one: &OutputStatus) -> bool {
+pub(crate) fn is_complete(one: &OutputStatus) -> bool {
     one.offered + one.restored == one.sent + one.lost + one.waiting + one.spooled
         && one.lost == one.lost_queue + one.lost_spool + one.lost_failed
 }
@@ -124,18 +124,6 @@ fn times(messages: &[String]) -> Vec<String> {
     messages.iter().map(|message| message.split(' ').nth(1).unwrap().to_owned()).collect()
 }
 
-/// Events that differ in their times.
-fn numbered(range: std::ops::Range<u64>) -> Vec<Arc<Report>> {
-    use banchi_common::reason::{Reason, Verdict};
-    let names = reports::names();
-    let packet = banchi_tests::packet::Packet::udp(
-        ("10.10.1.5".parse::<std::net::IpAddr>().unwrap(), 1),
-        ("10.20.0.11".parse::<std::net::IpAddr>().unwrap(), 2),
-    );
-    let event = |number| reports::event(number, &packet, Reason::UnlistedService, Verdict::WouldDrop);
-    range.map(|number| reports::report(&event(number), &names)).collect()
-}
-
 #[test]
 fn what_waits_on_the_disk_is_sent_by_the_next_agent_in_order() -> Result<()> {
     const EVENTS: u64 = 5_000;
@@ -146,7 +134,7 @@ fn what_waits_on_the_disk_is_sent_by_the_next_agent_in_order() -> Result<()> {
         "version: 1\noutputs:\n  siem: {{ kind: syslog, to: \"tcp://{to}\", queue: 20000, spool: {}, spool_size: 16MiB }}\n",
         spool.display()
     );
-    let events = numbered(0..2 * EVENTS);
+    let events = reports::numbered(0..2 * EVENTS);
     let (first, second) = events.split_at(EVENTS as usize);
     let outputs = start(&yaml)?;
     first.iter().for_each(|event| outputs.publish(event));
@@ -180,7 +168,7 @@ fn a_server_that_goes_and_comes_back_misses_nothing_that_was_sent_while_it_was_k
     let server = Counting::start(anywhere(), true)?;
     let to = server.address;
     let outputs = start(&format!("version: 1\noutputs:\n  siem: {{ kind: syslog, to: \"tcp://{to}\" }}\n"))?;
-    let events = numbered(0..300);
+    let events = reports::numbered(0..300);
     let publish = |part: usize| {
         let events = events.iter().skip(part * 100).take(100);
         events.for_each(|event| outputs.publish(event));

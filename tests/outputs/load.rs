@@ -1,6 +1,7 @@
 //! A million events through every kind of file and socket, in bounded memory.
 
 use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -41,6 +42,13 @@ fn run(events: u64) -> Result<()> {
             }
         })
     };
+    let journal = directory.path().join("journal");
+    let entries = UnixDatagram::bind(&journal)?;
+    let journald = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        let mut is_entry = || uninterrupted(|| entries.recv(&mut buffer)).is_ok_and(|length| length > 0);
+        (0..).take_while(|_| is_entry()).count() as u64
+    });
     let yaml = format!(
         "version: 1
 outputs:
@@ -49,12 +57,14 @@ outputs:
   packets: {{ kind: pcapng, path: {}, rotate_at: 16MiB, keep: 2 }}
   tcp: {{ kind: syslog, to: \"tcp://{}\", spool: {}, spool_size: 16MiB }}
   udp: {{ kind: syslog, to: \"udp://{udp}\" }}
+  journal: {{ kind: journal, path: {} }}
 ",
         at("events.jsonl"),
         at("eve.json"),
         at("evidence.pcapng"),
         server.address,
         at("spool"),
+        journal.display(),
     );
     let loaded = config::load("agent.yaml", &yaml);
     let outputs = Outputs::start(&loaded.config.context("the configuration")?)?;
@@ -80,13 +90,15 @@ outputs:
     until("the server has all", || Ok(server.count() == events))?;
     outputs.end();
     let _ = listener.join();
+    UnixDatagram::unbound()?.send_to(b"", &journal)?;
+    ensure!(journald.join().is_ok_and(|count| count == events), "the journal has not all");
     let on_disk: u64 = std::fs::read_dir(directory.path())?
         .flatten()
         .filter_map(|entry| entry.metadata().ok().filter(|meta| meta.is_file()))
         .map(|meta| meta.len())
         .sum();
     println!(
-        "{events} events through 5 outputs in {:.1} s ({:.0} a second); memory {} kB before, {most} kB at most; {} MB on the disk; {} datagrams heard",
+        "{events} events through 6 outputs in {:.1} s ({:.0} a second); memory {} kB before, {most} kB at most; {} MB on the disk; {} datagrams heard",
         took.as_secs_f64(),
         events as f64 / took.as_secs_f64(),
         before,

@@ -8,6 +8,7 @@ mod configuration;
 mod end_to_end;
 mod failing;
 mod golden;
+mod journal;
 mod load;
 mod metrics;
 mod reports;

@@ -104,3 +104,12 @@ pub(crate) fn samples() -> Vec<Arc<Report>> {
     (granted.rule, granted.orientation) = (1, 1);
     [reversed, unlisted, ping, goose, repeats, granted].iter().map(|event| report(event, &names)).collect()
 }
+
+/// Events that differ in their times.
+pub(crate) fn numbered(range: std::ops::Range<u64>) -> Vec<Arc<Report>> {
+    let names = names();
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let packet = Packet::udp((address("10.10.1.5"), 1), (address("10.20.0.11"), 2));
+    let event = |number| event(number, &packet, Reason::UnlistedService, Verdict::WouldDrop);
+    range.map(|number| report(&event(number), &names)).collect()
+}

@@ -14,7 +14,8 @@ use banchi_tests::scenarios::POLICY;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::journal::{Entry, Journald};
+use super::{PATIENCE, until};
 use banchi_tests::traffic::uninterrupted;
 
 fn verb(lab: &Lab, arguments: &[&str]) -> Result<String> {
@@ -110,42 +111,86 @@ fn the_manager_hears_how_it_goes_and_sighup_applies_a_policy_that_was_changed() 
     Ok(())
 }
 
+/// As systemd starts it: standard error is what `JOURNAL_STREAM` names. Its `/run` is a directory of the lab, so that no
+/// journal of this machine is asked.
+fn run_by_systemd(lab: &Lab, policy: &Path) -> Result<Command> {
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$0\" /run && JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec \"$@\"";
+    let inner = run(lab, policy, &[])?;
+    command.args(["--mount", "sh", "-c", script]).arg(lab.directory().join("run"));
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.env("BANCHI_SOCKET", agent::socket(lab)).env("BANCHI_PINS", lab.pins());
+    Ok(command)
+}
+
 #[test]
-fn the_log_is_json_where_asked_for_and_has_priorities_for_the_journal() -> Result<()> {
+fn the_log_is_for_people_or_json_or_the_journals() -> Result<()> {
+    const SAID: &str = "set to enforce by hand";
     let lab = Lab::new(Gateway::Routes, &plant::zones())?;
     let policy = lab.directory().join("policy.yaml");
     fs::write(&policy, POLICY)?;
-    let ready = |line: &str| line.starts_with("banchi: ready");
-    let end = |running: Process| -> Result<Vec<String>> {
-        running.wait_stderr(ready, PATIENCE)?;
+    let begin = |command: Command| -> Result<Process> {
+        let running = lab.gateway().spawn(command)?;
+        running.wait_stderr(|line| line.starts_with("banchi: ready"), PATIENCE)?;
         verb(&lab, &["mode", "enforce", "--all"])?;
-        running.wait_stderr(|line| line.contains("set to enforce by hand"), PATIENCE)?;
-        let lines = running.stderr();
+        Ok(running)
+    };
+    let end = |running: Process| -> Result<()> {
         running.terminate(DEADLINE)?;
         verb(&lab, &["detach", "--yes"])?;
-        Ok(lines.into_iter().filter(|line| line.contains("set to enforce by hand")).collect())
+        Ok(())
     };
-    let lines = end(lab.gateway().spawn(run(&lab, &policy, &["--log-format", "json"])?)?)?;
-    let line: Value = serde_json::from_str(lines.first().context("a line")?)?;
+    let line = |command: Command| -> Result<String> {
+        let running = begin(command)?;
+        running.wait_stderr(|line| line.contains(SAID), PATIENCE)?;
+        let line = running.stderr().into_iter().find(|line| line.contains(SAID)).context("a line")?;
+        end(running)?;
+        Ok(line)
+    };
+    let said: Value = serde_json::from_str(&line(run(&lab, &policy, &["--log-format", "json"])?)?)?;
     ensure!(
-        line["level"] == "WARN" && line["message"].is_string() && line["timestamp"].is_string(),
-        "{line}"
+        said["level"] == "WARN" && said["message"].is_string() && said["timestamp"].is_string(),
+        "{said}"
     );
+    let said = line(run(&lab, &policy, &[])?)?;
+    ensure!(said.starts_with("banchi: warn: mode of "), "{said}");
 
-    let lines = end(lab.gateway().spawn(run(&lab, &policy, &[])?)?)?;
-    ensure!(lines[0].starts_with("banchi: warn: mode of "), "{lines:?}");
+    // The journal has standard error, and its socket is not there.
+    let journal = lab.directory().join("run/systemd/journal");
+    fs::create_dir_all(&journal)?;
+    let said = line(run_by_systemd(&lab, &policy)?)?;
+    let is_json_with_priority = |said: &str| -> Result<()> {
+        let json = said.strip_prefix("<4>").with_context(|| said.to_owned())?;
+        let json: Value = serde_json::from_str(json)?;
+        ensure!(json["level"] == "WARN", "{json}");
+        Ok(())
+    };
+    is_json_with_priority(&said)?;
 
-    // As systemd does it: standard error is what JOURNAL_STREAM names.
-    let mut command = Command::new("sh");
-    let script = "JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec \"$0\" \"$@\"";
-    let inner = run(&lab, &policy, &[])?;
-    command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
-    command.env("BANCHI_SOCKET", agent::socket(&lab)).env("BANCHI_PINS", lab.pins());
-    let lines = end(lab.gateway().spawn(command)?)?;
-    let json = lines[0].strip_prefix("<4>").with_context(|| lines[0].clone())?;
-    let line: Value = serde_json::from_str(json)?;
-    ensure!(line["level"] == "WARN", "{line}");
-    Ok(())
+    // It is.
+    let journald = Journald::bind(&journal.join("socket"))?;
+    let running = begin(run_by_systemd(&lab, &policy)?)?;
+    let is_it = |entry: &Entry| entry.get("MESSAGE").is_some_and(|message| message.concat().contains(SAID));
+    until("the entry", || Ok(journald.entries().iter().any(is_it)))?;
+    let entry = journald.entries().into_iter().find(is_it).context("an entry")?;
+    for (name, value) in
+        [("PRIORITY", "4"), ("SYSLOG_IDENTIFIER", "banchi"), ("BANCHI_KIND", "log"), ("MESSAGE", "mode of ")]
+    {
+        let found = entry.get(name).with_context(|| format!("{name} of {entry:?}"))?.concat();
+        ensure!(found.starts_with(value), "{name} of {entry:?}");
+    }
+    for name in ["TARGET", "CODE_FILE", "CODE_LINE"] {
+        ensure!(entry.contains_key(name), "{name} of {entry:?}");
+    }
+    ensure!(!running.stderr().iter().any(|line| line.contains(SAID)), "said twice");
+    end(running)?;
+
+    // It hangs, and its queue is full: the agent does not wait for it, and says it on standard error.
+    let (_, _socket) = journald.hang()?;
+    let filler = UnixDatagram::unbound()?;
+    filler.set_nonblocking(true)?;
+    while filler.send_to(b"MESSAGE=another\n", journal.join("socket")).is_ok() {}
+    is_json_with_priority(&line(run_by_systemd(&lab, &policy)?)?)
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn it_holds_what_a_gateway_needs_and_no_policy() -> Result<()> {
     for file in [
         "/usr/bin/banchi",
         "/usr/lib/systemd/system/banchi.service",
+        "/usr/lib/systemd/catalog/banchi.catalog",
         "/etc/banchi/agent.yaml",
         "/usr/share/banchi/prometheus/banchi.rules.yml",
         "/usr/share/banchi/grafana/banchi.json",

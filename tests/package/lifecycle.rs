@@ -1,6 +1,7 @@
 //! Installed, upgraded, removed, installed again and purged, while what the plant needs goes on.
 
 use std::fs;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use banchi_tests::lab::Lab;
@@ -10,6 +11,9 @@ use serde_json::Value;
 use super::built::packages;
 use super::gateway::Gateway;
 use super::lab;
+
+/// Of every event in the journal, as documented.
+const MESSAGE_ID: &str = "198b2052c35b46c590f7ac088ebf4630";
 
 /// What `scada` and `plc-1` exchange may pass, and nothing else.
 fn policy() -> String {
@@ -61,6 +65,63 @@ fn is_active(gateway: &Gateway) -> Result<bool> {
     Ok(gateway.run("systemctl is-active banchi", "")?.stdout.trim() == "active")
 }
 
+/// Events and the log are in the journal, with their fields.
+fn journal(gateway: &Gateway) -> Result<()> {
+    let entries = |matches: &str| -> Result<Vec<Value>> {
+        let lines = gateway.check(&format!("journalctl --output=json --unit=banchi {matches}"))?;
+        lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    };
+    // What somebody tried who is not listed.
+    let events = gateway.check("banchi events --json")?;
+    let event = events.lines().find(|line| line.contains(r#""dst_port":9000"#)).context(events.clone())?;
+    let event: Value = serde_json::from_str(event)?;
+    let find = format!("MESSAGE_ID={MESSAGE_ID} BANCHI_TIME={}", event["time"].as_str().context("a time")?);
+    let end = Instant::now() + lab::DEADLINE;
+    let entry = loop {
+        if let [entry] = entries(&find)?.as_slice() {
+            break entry.clone();
+        }
+        let said = || {
+            gateway.run("banchi status; journalctl --no-pager --unit banchi", "").map(|said| said.to_string())
+        };
+        ensure!(Instant::now() < end, "no entry: {}", said().unwrap_or_default());
+    };
+    for (key, value) in event.as_object().context("an object")? {
+        let name =
+            if key == "line" { "MESSAGE".to_owned() } else { format!("BANCHI_{}", key.to_uppercase()) };
+        let wanted = match value {
+            Value::Null => Value::Null,
+            Value::String(_) => value.clone(),
+            Value::Array(values) if values.is_empty() => Value::Null,
+            other => Value::String(other.to_string()),
+        };
+        ensure!(entry[&name] == wanted, "{name}: {wanted} {entry:#}");
+    }
+    ensure!(
+        entry["_SYSTEMD_UNIT"] == "banchi.service" && entry["SYSLOG_IDENTIFIER"] == "banchi",
+        "{entry:#}"
+    );
+    ensure!(entry["PRIORITY"] == "4", "{entry:#}");
+    let reason = event["reason"].as_str().context("a reason")?;
+    ensure!(!entries(&format!("BANCHI_REASON={reason} BANCHI_VERDICT=drop"))?.is_empty());
+    ensure!(entries("BANCHI_REASON=arp-spoof")?.is_empty());
+    let explained = gateway.check(&format!("journalctl --no-pager --catalog {find}"))?;
+    ensure!(explained.contains(&format!("deviates from the policy: {reason}")), "{explained}");
+    // The agent's own log, and nothing else.
+    let log = entries("BANCHI_KIND=log")?;
+    let priorities = ["3", "4", "6"].map(Value::from);
+    let is_log = |entry: &Value| {
+        entry["SYSLOG_IDENTIFIER"] == "banchi"
+            && entry["MESSAGE_ID"].is_null()
+            && entry["TARGET"].is_string()
+            && priorities.contains(&entry["PRIORITY"])
+    };
+    ensure!(!log.is_empty() && log.iter().all(is_log), "{log:#?}");
+    let limit = gateway.check("systemctl show --property=LogRateLimitIntervalUSec banchi")?;
+    ensure!(limit.trim() == "LogRateLimitIntervalUSec=0", "{limit}");
+    Ok(())
+}
+
 #[test]
 fn the_data_plane_outlives_the_package_until_it_is_purged() -> Result<()> {
     let packages = packages()?;
@@ -82,10 +143,11 @@ fn the_data_plane_outlives_the_package_until_it_is_purged() -> Result<()> {
 
     // The policy that its operator wrote, by the unit as it is packed: as a user that is not root, confined.
     fs::write(gateway.file("/etc/banchi/policy.yaml"), policy())?;
-    let own = fs::read_to_string(gateway.file("/etc/banchi/agent.yaml"))? + "# changed by hand\n";
+    let own = fs::read_to_string(gateway.file("/etc/banchi/agent.yaml"))? + "  journal: { kind: journal }\n";
     fs::write(gateway.file("/etc/banchi/agent.yaml"), &own)?;
     gateway.check("systemctl enable --now banchi || { journalctl --no-pager --unit banchi; false; }")?;
     ensure!(!passes(&lab, &echo)?, "the policy says enforce");
+    journal(&gateway)?;
     let exchanges = Exchanges::start(&lab)?;
     exchanges.go_on(0)?;
     let before = standing(&gateway)?;

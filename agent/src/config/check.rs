@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::words::{Count, FilePath, Kind, Scheme};
 use super::{Config, Destination, Facility, LineFormat, Output, Rotation, Spool, Target, Tls, syntax};
+use crate::journal::SOCKET;
 use crate::policy::Diagnostic;
 use crate::policy::codes;
 use crate::policy::diagnostic::Diagnostics;
@@ -94,6 +95,10 @@ impl Reader<'_> {
                 tls: self.tls()?,
                 spool: self.spool(),
             },
+            Kind::Journal => Destination::Journal {
+                path: self.written.path.as_ref().map_or_else(|| SOCKET.into(), |path| path.value.0.clone()),
+                spool: self.spool(),
+            },
         };
         let queue = self.count(self.written.queue.as_ref(), 64..=65_535, QUEUE)?;
         Some(Output { name: name.to_owned(), queue: queue as usize, to })
@@ -101,14 +106,16 @@ impl Reader<'_> {
 
     /// Refuses keys that mean nothing for this kind.
     fn refuse_strangers(&mut self) {
-        use Kind::{Eve, Json, Mqtt, Pcapng, Syslog};
+        use Kind::{Eve, Journal, Json, Mqtt, Pcapng, Syslog};
         let written = self.written;
         let span = |path: &Option<Spanned<FilePath>>| path.as_ref().map(|path| path.span);
         let text = |text: &Option<Spanned<super::words::Text>>| text.as_ref().map(|text| text.span);
         let files: &[Kind] = &[Json, Eve, Pcapng];
+        let paths: &[Kind] = &[Json, Eve, Pcapng, Journal];
         let sent: &[Kind] = &[Syslog, Mqtt];
+        let spooled: &[Kind] = &[Syslog, Mqtt, Journal];
         let keys = [
-            ("path", span(&written.path), files),
+            ("path", span(&written.path), paths),
             ("rotate_at", written.rotate_at.as_ref().map(|one| one.span), files),
             ("keep", written.keep.as_ref().map(|one| one.span), files),
             ("to", written.to.as_ref().map(|one| one.span), sent),
@@ -121,8 +128,8 @@ impl Reader<'_> {
             ("client_id", text(&written.client_id), &[Mqtt]),
             ("username", text(&written.username), &[Mqtt]),
             ("password_file", span(&written.password_file), &[Mqtt]),
-            ("spool", span(&written.spool), sent),
-            ("spool_size", written.spool_size.as_ref().map(|one| one.span), sent),
+            ("spool", span(&written.spool), spooled),
+            ("spool_size", written.spool_size.as_ref().map(|one| one.span), spooled),
         ];
         let kind = written.kind.value;
         for (key, span, kinds) in keys {
@@ -132,7 +139,7 @@ impl Reader<'_> {
                 self.stranger(key, span, &why, &format!("it is for {}: remove it", names.join(", ")));
             }
         }
-        if let (Some(size), None, true) = (&written.spool_size, &written.spool, sent.contains(&kind)) {
+        if let (Some(size), None, true) = (&written.spool_size, &written.spool, spooled.contains(&kind)) {
             let help = "add `spool: /var/lib/banchi/spool/NAME`, or remove it";
             self.stranger("spool_size", size.span, "there is no spool", help);
         }
@@ -320,6 +327,7 @@ impl Destination {
             Self::Pcapng { .. } => Kind::Pcapng,
             Self::Syslog { .. } => Kind::Syslog,
             Self::Mqtt { .. } => Kind::Mqtt,
+            Self::Journal { .. } => Kind::Journal,
         }
     }
 
@@ -327,7 +335,7 @@ impl Destination {
     pub fn place(&self) -> String {
         let file = |path: &Path| path.display().to_string();
         match self {
-            Self::Lines { path, .. } | Self::Pcapng { path, .. } => file(path),
+            Self::Lines { path, .. } | Self::Pcapng { path, .. } | Self::Journal { path, .. } => file(path),
             Self::Syslog { to, .. } | Self::Mqtt { to, .. } => to.to_string(),
         }
     }

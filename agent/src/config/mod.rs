@@ -86,6 +86,13 @@ pub enum Destination {
         /// Where messages wait that cannot be sent.
         spool: Option<Spool>,
     },
+    /// The journal of systemd.
+    Journal {
+        /// Its socket.
+        path: PathBuf,
+        /// Where entries wait that cannot be sent.
+        spool: Option<Spool>,
+    },
 }
 
 /// What a line of a file is.

@@ -28,9 +28,9 @@ record! {
 record! {
     /// Where events go.
     pub struct Output, "an output" {
-        /// `json` and `eve` (files of lines), `pcapng` (files of packets), `syslog` or `mqtt`.
+        /// `json` and `eve` (files of lines), `pcapng` (files of packets), `syslog`, `mqtt` or `journal`.
         pub kind: Spanned<Kind>,
-        /// The file, absolute. For `json`, `eve` and `pcapng`.
+        /// The file, absolute. For `json`, `eve` and `pcapng`; for `journal` its socket, default `/run/systemd/journal/socket`.
         pub path: Option<Spanned<FilePath>>,
         /// Size at which the file is renamed. Default of `json` and `eve`: never; of `pcapng`: `16MiB`.
         pub rotate_at: Option<Spanned<Size>>,
@@ -58,7 +58,7 @@ record! {
         pub password_file: Option<Spanned<FilePath>>,
         /// Events that may wait in memory, 64 to 65535. Default 8192.
         pub queue: Option<Spanned<Count>>,
-        /// Directory, of this output alone, where messages wait that cannot be sent. For `syslog` and `mqtt`.
+        /// Directory, of this output alone, where messages wait that cannot be sent. For `syslog`, `mqtt` and `journal`.
         pub spool: Option<Spanned<FilePath>>,
         /// Room that they may take. Default `64MiB`.
         pub spool_size: Option<Spanned<Size>>,

@@ -25,6 +25,8 @@ pub enum Kind {
     Syslog,
     /// MQTT 3.1.1.
     Mqtt,
+    /// Entries of systemd's journal.
+    Journal,
 }
 
 const KINDS: &[(&str, Kind)] = &[
@@ -33,6 +35,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("pcapng", Kind::Pcapng),
     ("syslog", Kind::Syslog),
     ("mqtt", Kind::Mqtt),
+    ("journal", Kind::Journal),
 ];
 
 impl Kind {
@@ -42,10 +45,10 @@ impl Kind {
     }
 }
 
-word_schema!(Kind, "Kind", { "enum": ["json", "eve", "pcapng", "syslog", "mqtt"] });
+word_schema!(Kind, "Kind", { "enum": ["json", "eve", "pcapng", "syslog", "mqtt", "journal"] });
 
 impl Word for Kind {
-    const EXPECTED: &'static str = "a kind of output: `json`, `eve`, `pcapng`, `syslog` or `mqtt`";
+    const EXPECTED: &'static str = "a kind of output: `json`, `eve`, `pcapng`, `syslog`, `mqtt` or `journal`";
 
     fn parse(text: &str) -> Result<Self, Refusal> {
         choose(text, "a kind of output", KINDS)

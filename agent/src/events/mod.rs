@@ -8,6 +8,7 @@ pub use reader::Reader;
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use serde::Serialize;
 
 /// Room for the JSON of most events.
 const JSON: usize = 1_280;
+/// Room for their line.
+const LINE: usize = 192;
 
 /// One event, with names for numbers. Its JSON is one line of `banchi events --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -212,35 +215,42 @@ impl Report {
             (self.dst, self.dst_port),
             &self.ethertype,
         )
+        .to_string()
     }
 
     /// One line for a person.
     pub fn line(&self) -> String {
-        let verdict = match self.verdict {
-            Verdict::Drop => "DROP      ",
-            Verdict::WouldDrop => "would-drop",
-            Verdict::Pass => "pass      ",
-        };
-        let mut line = format!(
-            "{}Z {verdict} {:<21} {}  [{}]",
-            // Milliseconds are enough to read.
-            self.time.get(..23).unwrap_or(&self.time),
-            self.reason.about().name,
-            self.packet(),
-            self.conduit.as_deref().or(self.zone.as_deref()).unwrap_or("no zone"),
-        );
+        let mut line = String::with_capacity(LINE);
+        // Nothing fails that only writes to memory.
+        let _ = self.write_line(&mut line);
+        line
+    }
+
+    fn write_line(&self, line: &mut String) -> fmt::Result {
+        // Milliseconds are enough to read.
+        line.push_str(self.time.get(..23).unwrap_or(&self.time));
+        line.push_str(match self.verdict {
+            Verdict::Drop => "Z DROP       ",
+            Verdict::WouldDrop => "Z would-drop ",
+            Verdict::Pass => "Z pass       ",
+        });
+        write!(line, "{:<21} ", self.reason.about().name)?;
+        let source = (self.src, self.src_port);
+        let destination = (self.dst, self.dst_port);
+        write!(line, "{}", packet(self.transport.as_deref(), source, destination, &self.ethertype))?;
+        let place = self.conduit.as_deref().or(self.zone.as_deref()).unwrap_or("no zone");
+        line.extend(["  [", place, "]"]);
         if let Some(class) = self.class {
-            line.push_str(&format!("  {}", class.name()));
+            line.extend(["  ", class.name()]);
         }
         if let Some(rule) = &self.rule {
-            line.push_str(&format!("  nearest: {rule}"));
+            line.extend(["  nearest: ", rule]);
         }
         match (self.kind, self.repeats) {
-            (Kind::Repeats, repeats) => line.push_str(&format!("  ({repeats} more like it)")),
-            (Kind::Deviation, 0) => {}
-            (Kind::Deviation, repeats) => line.push_str(&format!("  (+{repeats} before)")),
+            (Kind::Repeats, repeats) => write!(line, "  ({repeats} more like it)"),
+            (Kind::Deviation, 0) => Ok(()),
+            (Kind::Deviation, repeats) => write!(line, "  (+{repeats} before)"),
         }
-        line
     }
 }
 
@@ -250,14 +260,16 @@ pub(crate) fn packet(
     source: (Option<IpAddr>, Option<u16>),
     destination: (Option<IpAddr>, Option<u16>),
     ethertype: &str,
-) -> String {
-    let end = |end: (Option<IpAddr>, Option<u16>)| match end {
-        (Some(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
-        (Some(address), Some(port)) => format!("{address}:{port}"),
-        (Some(address), None) => address.to_string(),
-        (None, _) => ethertype.to_owned(),
+) -> impl fmt::Display {
+    let end = move |end| {
+        fmt::from_fn(move |f| match end {
+            (Some(IpAddr::V6(v6)), Some(port)) => write!(f, "[{v6}]:{port}"),
+            (Some(address), Some(port)) => write!(f, "{address}:{port}"),
+            (Some(address), None) => write!(f, "{address}"),
+            (None, _) => f.write_str(ethertype),
+        })
     };
-    format!("{} {} > {}", transport.unwrap_or("l2"), end(source), end(destination))
+    fmt::from_fn(move |f| write!(f, "{} {} > {}", transport.unwrap_or("l2"), end(source), end(destination)))
 }
 
 /// The time of day, RFC 3339 in UTC with microseconds: for people, and for nothing that is decided. Besides

@@ -38,7 +38,7 @@ pub enum OutputState {
 pub struct OutputStatus {
     /// Its name in the configuration.
     pub name: String,
-    /// `json`, `eve`, `pcapng`, `syslog` or `mqtt`.
+    /// `json`, `eve`, `pcapng`, `syslog`, `mqtt` or `journal`.
     pub kind: String,
     /// File or target.
     pub to: String,

@@ -148,7 +148,7 @@ async fn serve(mut link: Link, shared: &Shared, counts: &Counts, mut up: impl Fn
             Err(_) => Err((0, 0, format!("takes nothing for {} s", PATIENCE.as_secs()))),
         };
         let (delivered, refused, failure) = match sent {
-            Ok(()) => (batch.len(), 0, None),
+            Ok(delivered) => (delivered, 0, None),
             Err((delivered, refused, failure)) => (delivered, refused, Some(failure)),
         };
         shared.store.borrow_mut().delivered(delivered);

@@ -1,4 +1,4 @@
-//! Connections of syslog: datagrams, TCP and TLS.
+//! Connections: those of syslog (datagrams, TCP and TLS), and the others as one with them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,8 +13,8 @@ use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::mqtt;
 use super::store::Message;
+use super::{journal, mqtt};
 use crate::config::{Scheme, Target, Tls};
 
 /// How long a server may take to refuse a certificate: with TLS 1.3 it does so after the client's part is done.
@@ -27,6 +27,7 @@ const REFUSAL: Duration = Duration::from_millis(50);
 pub(super) enum Route {
     Syslog { to: Target, tls: Tls },
     Mqtt(mqtt::Broker),
+    Journal(journal::Journal),
 }
 
 /// A connection.
@@ -34,6 +35,7 @@ pub(super) enum Link {
     Udp(Datagrams),
     Stream(Box<dyn Stream>),
     Mqtt(Box<mqtt::Session>),
+    Journal(journal::Session),
 }
 
 /// A socket for datagrams, and whether the first one was not refused.
@@ -58,6 +60,7 @@ impl Route {
     pub(super) async fn connect(&self) -> Result<Link, String> {
         let (to, tls) = match self {
             Self::Mqtt(broker) => return broker.connect().await.map(|session| Link::Mqtt(Box::new(session))),
+            Self::Journal(journal) => return journal.connect().map(Link::Journal),
             Self::Syslog { to, tls } => (to, tls),
         };
         let addresses = resolve(to).await?;
@@ -87,7 +90,7 @@ impl Route {
 }
 
 impl Datagrams {
-    async fn send(&mut self, batch: &[Message]) -> Result<(), Unsent> {
+    async fn send(&mut self, batch: &[Message]) -> Result<usize, Unsent> {
         for (number, message) in batch.iter().enumerate() {
             let failed = |refused, error: io::Error| (number, refused, format!("cannot send: {error}"));
             if let Err(error) = self.socket.send(message).await {
@@ -103,7 +106,7 @@ impl Datagrams {
                 self.is_tried = true;
             }
         }
-        Ok(())
+        Ok(batch.len())
     }
 }
 
@@ -112,12 +115,12 @@ impl Link {
     pub(super) fn is_known(&self) -> bool {
         match self {
             Self::Udp(datagrams) => datagrams.is_tried,
-            Self::Stream(_) | Self::Mqtt(_) => true,
+            Self::Stream(_) | Self::Mqtt(_) | Self::Journal(_) => true,
         }
     }
 
-    /// Sends all of them, or says how many were taken.
-    pub(super) async fn send(&mut self, batch: &[Message]) -> Result<(), Unsent> {
+    /// Sends them, or as many as the other side has room for now: how many.
+    pub(super) async fn send(&mut self, batch: &[Message]) -> Result<usize, Unsent> {
         match self {
             Self::Udp(datagrams) => datagrams.send(batch).await,
             Self::Stream(stream) => {
@@ -132,9 +135,11 @@ impl Link {
                     text.extend_from_slice(message);
                 }
                 stream.write_all(&text).await.map_err(|e| failed(&format!("cannot send: {e}")))?;
-                stream.flush().await.map_err(|e| failed(&format!("cannot send: {e}")))
+                stream.flush().await.map_err(|e| failed(&format!("cannot send: {e}")))?;
+                Ok(batch.len())
             }
-            Self::Mqtt(session) => session.send(batch).await,
+            Self::Mqtt(session) => session.send(batch).await.map(|()| batch.len()),
+            Self::Journal(session) => session.send(batch).await,
         }
     }
 
@@ -142,7 +147,7 @@ impl Link {
     pub(super) async fn broken(&mut self) -> String {
         match self {
             // Asked for with the next datagram.
-            Self::Udp(_) => std::future::pending().await,
+            Self::Udp(_) | Self::Journal(_) => std::future::pending().await,
             Self::Stream(stream) => {
                 let mut byte = [0; 64];
                 loop {
@@ -161,7 +166,7 @@ impl Link {
     /// Says good-bye.
     pub(super) async fn close(&mut self) {
         match self {
-            Self::Udp(_) => {}
+            Self::Udp(_) | Self::Journal(_) => {}
             Self::Stream(stream) => {
                 let _ = stream.shutdown().await;
             }

@@ -35,6 +35,16 @@ pub(super) fn severity(reason: Reason) -> u8 {
     }
 }
 
+/// The same as a priority of syslog: 3 error, 4 warning, 5 notice, and 6 informational for what passed.
+pub(super) fn priority(reason: Reason, verdict: Verdict) -> u8 {
+    match (severity(reason), verdict) {
+        (_, Verdict::Pass) => 6,
+        (1, _) => 3,
+        (2, _) => 4,
+        (_, _) => 5,
+    }
+}
+
 /// The class of an alert, in the words of Suricata's own rules.
 pub(super) fn category(reason: Reason) -> &'static str {
     use Reason as R;

@@ -1,4 +1,4 @@
-//! Where events go besides the agent's own clients: files, syslog, MQTT, several at once.
+//! Where events go besides the agent's own clients: files, syslog, MQTT, the journal, several at once.
 //!
 //! Each output has a thread, a bounded queue and counters of its own. The event loop puts an event into every queue that
 //! has room, and never waits ([ADR 11](../../../docs/adr/0011-outputs.md)).
@@ -8,6 +8,7 @@ mod counts;
 mod deliver;
 mod eve;
 mod evidence;
+mod journal;
 mod lines;
 mod link;
 mod meaning;

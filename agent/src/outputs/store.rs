@@ -89,7 +89,7 @@ impl Store {
         }
     }
 
-    /// The messages that come next; they stay until they are delivered. No message is as long as `bytes`.
+    /// The messages that come next, one at least; they stay until they are delivered.
     pub(super) fn batch(&mut self, most: usize, bytes: usize) -> Vec<Message> {
         while self.memory.is_empty() {
             self.from_spool = false;
@@ -117,8 +117,9 @@ impl Store {
         }
         let mut sum = 0;
         let fits = |message: &&Message| {
+            let is_first = sum == 0;
             sum += message.len();
-            sum <= bytes
+            is_first || sum <= bytes
         };
         self.memory.iter().take(most).take_while(fits).cloned().collect()
     }

@@ -1,7 +1,5 @@
 //! Messages of RFC 5424, with structured data.
 
-use banchi_common::reason::Verdict;
-
 use super::meaning;
 use crate::config::Facility;
 use crate::events::Report;
@@ -34,15 +32,10 @@ impl Syslog {
     /// One message, without framing.
     pub fn message(&self, report: &Report) -> String {
         let about = report.reason.about();
-        let severity = match (meaning::severity(report.reason), report.verdict) {
-            (_, Verdict::Pass) => 6,
-            (1, _) => 3,
-            (2, _) => 4,
-            (_, _) => 5,
-        };
+        let severity = meaning::priority(report.reason, report.verdict);
         let mut text = format!(
             "<{}>1 {} {} banchi {} {} [{DATA}",
-            u16::from(self.facility.0) * 8 + severity,
+            u16::from(self.facility.0) * 8 + u16::from(severity),
             report.time,
             self.host,
             self.process,

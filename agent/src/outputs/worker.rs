@@ -15,7 +15,7 @@ use super::lines::{Batch, Disk};
 use super::link::Route;
 use super::store::Store;
 use super::syslog::Syslog;
-use super::{alert, mqtt};
+use super::{alert, journal, mqtt};
 use crate::config::{Destination, LineFormat, Output, Rotation};
 use crate::events::Report;
 
@@ -75,6 +75,11 @@ async fn work(output: Output, mut events: Events, counts: Arc<Counts>, stop: Sto
             let store = Store::open(spool, Arc::clone(&counts), &name);
             let route = Route::Mqtt(mqtt::Broker { to, topic, client_id, login, tls });
             deliver(&name, route, encode, store, events, &counts, stop).await;
+        }
+        Destination::Journal { path, spool } => {
+            let store = Store::open(spool, Arc::clone(&counts), &name);
+            let route = Route::Journal(journal::Journal { path });
+            deliver(&name, route, journal::entry, store, events, &counts, stop).await;
         }
     }
 }

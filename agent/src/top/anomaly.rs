@@ -71,6 +71,7 @@ impl Anomaly {
             (self.dst, self.dst_port),
             &self.ethertype,
         )
+        .to_string()
     }
 
     /// The time of day, to the second.

@@ -1,5 +1,5 @@
 //! What the benchmark runs in the kernel beside the data plane: the floor ([`empty`], [`redirect`]), the limit
-//! ([`lookup`], [`lookup_redirect`]), what makes packets ([`vary`], [`generate`]) and what counts them ([`count`]).
+//! ([`lookup`], [`lookup_redirect`], [`fib_redirect`]), what makes packets ([`vary`], [`generate`]) and what counts them ([`count`]).
 //!
 //! Tuple number `n` is the same everywhere: client `n % clients` and server `n / clients`, counted from two addresses.
 
@@ -10,8 +10,14 @@
 
 mod frame;
 
+use core::mem::zeroed;
+
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS};
-use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_redirect};
+use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup};
+use aya_ebpf::helpers::generated::{
+    bpf_fib_lookup as ask_fib, bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_redirect,
+};
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray};
 use aya_ebpf::programs::XdpContext;
@@ -88,6 +94,7 @@ const TEMPLATE_WORDS: usize = 8;
 const EPHEMERAL: u32 = 49_152;
 /// Offset of the destination port where neither tags nor options are.
 const PORT_AT: usize = 36;
+const AF_INET: u8 = 2;
 
 /// Both addresses, both ports and the protocol, each as in the packet.
 #[repr(C)]
@@ -158,6 +165,39 @@ pub fn lookup_redirect(ctx: XdpContext) -> u32 {
         Some(_) => unsafe { bpf_redirect(plan(Word::Out), 0) as u32 },
         None => XDP_DROP,
     }
+}
+
+/// Routes every frame by the kernel's tables: what any program costs at least that asks them.
+#[xdp]
+pub fn fib_redirect(ctx: XdpContext) -> u32 {
+    routed(&ctx).unwrap_or(XDP_ABORTED)
+}
+
+#[inline(always)]
+fn routed(ctx: &XdpContext) -> Option<u32> {
+    let frame = Frame::of(ctx);
+    // SAFETY: zero bytes are a value of this structure of integers.
+    let mut way: bpf_fib_lookup = unsafe { zeroed() };
+    way.family = AF_INET;
+    way.ifindex = ctx.ingress_ifindex() as u32;
+    way.__bindgen_anon_1.tot_len = frame.u16(16)?.to_be();
+    way.__bindgen_anon_3.ipv4_src = frame.u32(26)?;
+    way.__bindgen_anon_4.ipv4_dst = frame.u32(30)?;
+    // SAFETY: the structure is this function's, and of the size that is said.
+    let found = unsafe { ask_fib(ctx.as_ptr(), &raw mut way, size_of::<bpf_fib_lookup>() as i32, 0) };
+    if found != i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
+        return None;
+    }
+    let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (way.dmac, way.smac);
+    frame.set_u32(0, u32::from_ne_bytes([a, b, c, d]))?;
+    frame.set_u32(4, u32::from_ne_bytes([e, f, g, h]))?;
+    frame.set_u32(8, u32::from_ne_bytes([i, j, k, l]))?;
+    // One hop less, and what that changes in the checksum (RFC 1624).
+    frame.set_u16(22, (u16::from_be(frame.u16(22)?) - 0x0100).to_be())?;
+    let sum = u32::from(u16::from_be(frame.u16(24)?)) + 0x0100;
+    frame.set_u16(24, ((sum + (sum >> 16)) as u16).to_be())?;
+    // SAFETY: takes two numbers.
+    Some(unsafe { bpf_redirect(way.ifindex, 0) as u32 })
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! [`WAYS`] places each. A bucket is chosen by a secret hash of both ends. One client holds at most half of a
 //! bucket, so however many conversations a host opens, those of the others stay.
 
-use super::lookup::in_range;
+use super::index::in_range;
 use super::tables::Tables;
 use crate::abi::{Setting, TAG_BITS, WAYS};
 use crate::wire::Address;

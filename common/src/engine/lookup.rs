@@ -1,68 +1,11 @@
-//! The index, and the match of a flow against the rules.
+//! The match of a flow against the rules.
 
+use super::index::{hash, in_range};
 use super::tables::Tables;
 use crate::abi::{
-    Bucket, FIRST_FAMILY, Feature, PORT_ROWS, PREFIX_LENGTHS, RELATIONS, RelationKind, RelationRow, SLOTS,
-    Setting, Tag, VALUE_BITS, VALUE_MAX,
+    FIRST_FAMILY, Feature, PORT_ROWS, PREFIX_LENGTHS, RELATIONS, RelationKind, RelationRow, Setting, Tag,
 };
 use crate::wire::Headers;
-
-/// Mixes a key of the index. Both halves of the result choose a bucket each.
-#[inline(always)]
-#[must_use]
-pub const fn hash(seed: u32, tag: u8, k0: u64, k1: u32) -> u64 {
-    let mut x = (k0 ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x ^= x >> 32;
-    x = (x ^ (k1 as u64 | ((tag as u64) << 32)) ^ ((seed as u64) << 40)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 32)
-}
-
-/// Maps a 32-bit hash to `0..range`.
-#[inline(always)]
-#[must_use]
-pub const fn in_range(hash: u32, range: u32) -> u32 {
-    ((hash as u64 * range as u64) >> 32) as u32
-}
-
-/// Value of a key in the index, and above it (<< 32) the place of the key; 0 is absent.
-#[inline(always)]
-pub fn find_at<T: Tables>(tables: &T, tag: u8, k0: u64, k1: u32) -> u64 {
-    let mixed = hash(tables.setting(Setting::IndexSeed as usize), tag, k0, k1);
-    let range = tables.setting(Setting::IndexBuckets as usize);
-    let at = in_range(mixed as u32, range);
-    if let Some(bucket) = tables.bucket(at) {
-        let found = in_bucket(bucket, at, tag, k0, k1);
-        if found != 0 {
-            return found;
-        }
-    }
-    let at = in_range((mixed >> 32) as u32, range);
-    match tables.bucket(at) {
-        Some(bucket) => in_bucket(bucket, at, tag, k0, k1),
-        None => 0,
-    }
-}
-
-#[inline(always)]
-fn in_bucket(bucket: &Bucket, at: u32, tag: u8, k0: u64, k1: u32) -> u64 {
-    macro_rules! slot {
-        ($slot:literal) => {
-            if bucket.k0[$slot] == k0
-                && bucket.k1[$slot] == k1
-                && bucket.tag_value[$slot] >> VALUE_BITS == tag as u32
-            {
-                let place = at * SLOTS as u32 + $slot;
-                return (place as u64) << 32 | (bucket.tag_value[$slot] & VALUE_MAX) as u64;
-            }
-        };
-    }
-    const { assert!(SLOTS == 4) };
-    slot!(0);
-    slot!(1);
-    slot!(2);
-    slot!(3);
-    0
-}
 
 /// Bits of an IPv4 prefix.
 #[inline(always)]
@@ -270,7 +213,7 @@ pub(super) fn match_exact<T: Tables>(
     tag: u8,
 ) -> Option<Matched> {
     let (handles, ports, low_source) = exact_key(from, headers.source_port, to, headers.destination_port);
-    let found = tables.find_at(Tag::Exact as u8 + tag + headers.transport, handles, ports);
+    let found = tables.find_exact(Tag::Exact as u8 + tag + headers.transport, handles, ports);
     if found == 0 {
         return None;
     }

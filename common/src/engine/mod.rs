@@ -9,6 +9,7 @@ mod decide;
 mod diagnose;
 mod fast;
 mod hold;
+mod index;
 mod lookup;
 mod tables;
 
@@ -16,8 +17,6 @@ pub use conversation::{asked_at, note};
 pub use decide::{Decision, Scratch, ScratchBytes, drops, judge, verdict};
 pub use fast::{Step, go_on, set_out};
 pub use hold::hold_in;
-pub use lookup::{
-    LOW_SOURCE, Nodes, Question, exact_key, find_at, first_rule, hash, hash6, in_range, matching_rules,
-    node_of,
-};
+pub use index::{find_at, find_exact, hash, in_range};
+pub use lookup::{LOW_SOURCE, Nodes, Question, exact_key, first_rule, hash6, matching_rules, node_of};
 pub use tables::{FragmentKey, Tables};

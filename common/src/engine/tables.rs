@@ -1,6 +1,7 @@
 //! The tables that a decision reads.
 
 use super::conversation;
+use super::index;
 use super::lookup::{self, Question};
 use crate::abi::{
     Asked, Bucket, Bucket6, ConduitRow, Conversations, Feature, FlowRow, NodeRow, PortRow, RelationRow,
@@ -108,8 +109,15 @@ pub trait Tables: Sized {
     /// This and the next few take and give numbers only, so that the data plane can make functions of them
     /// that the verifier checks once, and not at every place that calls them.
     fn find_at(&self, tag: u8, k0: u64, k1: u32) -> u64 {
-        lookup::find_at(self, tag, k0, k1)
+        index::find_at(self, tag, k0, k1)
     }
+    /// The same for the key of an exact tuple.
+    fn find_exact(&self, tag: u8, k0: u64, k1: u32) -> u64 {
+        self.find_at(tag, k0, k1)
+    }
+    /// Asks the memory for what the buckets of an exact tuple may lead to, and waits for nothing.
+    #[inline(always)]
+    fn touch(&self, _buckets: [u32; 2]) {}
     /// Value of a key in the index; 0 is absent.
     #[inline(always)]
     fn find(&self, tag: u8, k0: u64, k1: u32) -> u32 {
