@@ -7,6 +7,7 @@
 //! - [`plant`] is the plant that the demo and most tests take place in.
 //! - [`traffic`] speaks the four port idioms with plain sockets.
 //! - [`peers`] runs real protocol stacks (pymodbus, bacpypes3, c104, ...) as clients and servers.
+//! - [`screen`] is a terminal, by tmux: it types, and says what stands on it.
 //! - [`agent`] runs the agent, [`scenarios`] says what should happen, and [`stage`] lets it happen and watches.
 //!
 //! Everything that waits waits for an event and has a deadline; nothing here sleeps for a fixed time.
@@ -28,6 +29,7 @@ pub mod peers;
 pub mod plant;
 pub mod protocols;
 pub mod scenarios;
+pub mod screen;
 pub mod stage;
 pub mod traffic;
 mod user;

@@ -12,6 +12,7 @@ mod refusals;
 mod review;
 mod roles;
 mod verbs;
+mod walk;
 
 use std::path::Path;
 use std::process::Command;

@@ -90,6 +90,8 @@ fn every_verb_has_a_page_and_the_shells_know_it() -> Result<()> {
     for verb in &verbs {
         ensure!(completed.contains(verb), "bash does not complete {verb}: {completed:?}");
     }
+    let more = completed.iter().find(|word| !word.starts_with('-') && !verbs.contains(word));
+    ensure!(more.is_none(), "bash completes what the help does not have: {more:?}");
     check("zsh", &["--no-exec", &format!("{path}/completions/_banchi")])?;
     check("fish", &["--no-execute", &format!("{path}/completions/banchi.fish")])?;
 

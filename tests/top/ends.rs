@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::flood::Pouring;
-use super::screen::{Screen, until};
+use banchi_tests::screen::{Screen, until};
 
 /// Starts it in a terminal, and lets it end; it has to end with this code.
 fn ends(command: &str, code: u8, end: impl FnOnce(&Screen, Pid) -> Result<()>) -> Result<()> {

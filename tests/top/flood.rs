@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::screen::{Screen, until_within};
+use banchi_tests::screen::{Screen, until_within};
 
 const STATUS: &str = include_str!("../../agent/tests/top/status.json");
 const EVENTS: &str = include_str!("../../agent/tests/top/events.jsonl");

@@ -8,7 +8,7 @@ use banchi_tests::plant;
 use banchi_tests::scenarios::POLICY;
 use rustix::process::Signal;
 
-use super::screen::Screen;
+use banchi_tests::screen::Screen;
 
 /// SCADA's packet to the controller from a wrong port.
 fn deviate(lab: &Lab, source_port: u16) -> Result<()> {

@@ -4,4 +4,3 @@
 mod ends;
 mod flood;
 mod live;
-mod screen;

@@ -8,6 +8,7 @@ use banchi_common::reason::{REASONS, Reason};
 use banchi_common::wire::{Bytes, Content, Headers, arp_claim, parse};
 use serde::{Deserialize, Deserializer};
 
+use super::is_hidden;
 use crate::capture::{CaptureError, unpacked};
 use crate::learn::ip;
 
@@ -22,13 +23,16 @@ pub struct Event {
     /// `deviation` or `repeats`.
     pub kind: Kind,
     /// RFC 3339 in UTC with microseconds: as text they have the order of the times.
+    #[serde(deserialize_with = "time")]
     pub time: String,
     /// Why.
     #[serde(deserialize_with = "reason")]
     pub reason: Reason,
     /// Conduit, or none.
+    #[serde(default, deserialize_with = "name")]
     pub conduit: Option<String>,
     /// Zone that it came from, or none.
+    #[serde(default, deserialize_with = "name")]
     pub zone: Option<String>,
     /// Source address.
     pub src: Option<IpAddr>,
@@ -39,18 +43,23 @@ pub struct Event {
     /// Destination port.
     pub dst_port: Option<u16>,
     /// `tcp`, `udp`, `sctp`, `icmp`, `icmpv6`, or a number.
+    #[serde(default, deserialize_with = "name")]
     pub transport: Option<String>,
     /// EtherType, as `0x0800`.
+    #[serde(deserialize_with = "word")]
     pub ethertype: String,
     /// VIDs, outer first.
     pub vlans: Vec<u16>,
     /// Name of the interface.
+    #[serde(default, deserialize_with = "name")]
     pub interface: Option<String>,
     /// What the payload shows itself as.
+    #[serde(default, deserialize_with = "name")]
     pub class: Option<String>,
     /// `forward`, `return` or `none`.
     pub orientation: String,
     /// The rule that fits best.
+    #[serde(default, deserialize_with = "name")]
     pub rule: Option<String>,
     /// Packets that were counted, but not reported, since the last event about them.
     pub repeats: u64,
@@ -69,6 +78,31 @@ pub enum Kind {
     Deviation,
     /// Packets like one before were counted.
     Repeats,
+}
+
+/// The shape that they are written in: their first ten characters are a day, and go into policies.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let fits =
+        |(byte, wanted): (u8, &u8)| if *wanted == b'0' { byte.is_ascii_digit() } else { byte == *wanted };
+    let shape = b"0000-00-00T00:00:00.000000Z";
+    if text.len() == shape.len() && text.bytes().zip(shape).all(fits) {
+        return Ok(text);
+    }
+    Err(serde::de::Error::custom("`time` is none"))
+}
+
+/// A name. What a terminal would obey in it is spelt out: events may be from elsewhere, and names are shown to people.
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let spelt = |c: char| if is_hidden(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Ok(if text.contains(is_hidden) { text.chars().map(spelt).collect() } else { text })
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Name(#[serde(deserialize_with = "word")] String);
+    Ok(Option::<Name>::deserialize(deserializer)?.map(|name| name.0))
 }
 
 fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error> {
@@ -170,6 +204,39 @@ mod tests {
         let mut events = 0;
         let unread = read(text.as_slice(), |_| events += 1).unwrap();
         assert_eq!((unread, events), (Unread(3), 0));
+    }
+
+    #[test]
+    fn what_is_not_as_an_agent_writes_it_does_no_harm() {
+        let line = include_str!("../../tests/review/events.jsonl").lines().next().unwrap();
+        let with = |key: &str, value: serde_json::Value| {
+            let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event.as_object_mut().unwrap().insert(key.to_owned(), value);
+            let mut read_one = None;
+            let unread = read(event.to_string().as_bytes(), |event| read_one = Some(event)).unwrap();
+            (read_one, unread.0)
+        };
+        // The day of a time goes into a comment of a policy.
+        for time in [
+            "\n- {a: b}\n ",
+            "",
+            "2026-11-24",
+            "2026-11-24T17:05:15.000000+01:00",
+            "２026-11-24T17:05:15.0000Z",
+        ] {
+            assert!(matches!(with("time", time.into()), (None, 1)), "{time}");
+        }
+        for key in ["conduit", "zone", "transport", "ethertype", "interface", "class", "rule"] {
+            let (event, _) = with(key, "a\u{1b}[2J\u{202e}\nb".into());
+            let said = format!("{:?}", event.unwrap());
+            assert!(said.contains("a\\\\u{1b}[2J\\\\u{202e}\\\\u{a}b"), "{key}: {said}");
+        }
+        let mut heap = super::super::Heap::default();
+        for _ in 0..2 {
+            heap.add(with("repeats", u64::MAX.into()).0.unwrap());
+        }
+        let policy = crate::policy::load("policy.yaml", include_str!("../../tests/review/policy.yaml"));
+        assert!(!super::super::changes(heap, &policy.policy.unwrap()).unwrap().is_empty());
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(super) struct Group {
 }
 
 /// Everything that was read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Heap {
     talks: Talks,
     others: BTreeMap<Subject, Group>,
@@ -133,7 +133,7 @@ impl Heap {
 
     fn other(&mut self, subject: Subject, event: Event) {
         if self.others.len() >= OTHERS && !self.others.contains_key(&subject) {
-            self.left_out += event.packets();
+            self.left_out = self.left_out.saturating_add(event.packets());
             return;
         }
         match self.others.get_mut(&subject) {
@@ -146,7 +146,7 @@ impl Heap {
 
     /// Packets of events for which there was no room.
     pub fn left_out(&self) -> u64 {
-        self.left_out + self.talks.left_out
+        self.left_out.saturating_add(self.talks.left_out)
     }
 
     /// Groups, in the order of what they are about.

@@ -5,8 +5,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Kind};
@@ -18,6 +21,8 @@ pub const DEFAULT_FILE: &str = "/var/lib/banchi/review.json";
 const VERSION: u32 = 1;
 /// Decisions that are kept; beyond that the oldest ones that are neither malicious nor dismissed are forgotten.
 const MOST: usize = 100_000;
+/// How long to wait for whoever else writes: anybody who may read a folder can hold its lock.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What somebody decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,8 +114,7 @@ impl Memory {
     pub fn change<T>(path: &Path, change: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let lock = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        let _lock = lock(folder)?;
         let mut memory = Self::read(path)?;
         let result = change(&mut memory);
         let decisions = memory.bounded();
@@ -171,6 +175,25 @@ impl Memory {
             (Some(_), Some(_)) => Err(format!("more than one decision begins with `{id}`: give more of it")),
         }
     }
+}
+
+/// A lock on what is in a folder, until it is dropped; whoever wants it as well waits.
+///
+/// # Errors
+/// Where the folder cannot be opened, or somebody does not let go.
+pub fn lock(folder: &Path) -> io::Result<OwnedFd> {
+    let lock = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        if error != Errno::WOULDBLOCK && error != Errno::INTR {
+            return Err(error.into());
+        }
+        if Instant::now() > until {
+            return Err(io::Error::other(format!("somebody holds the lock of {}", folder.display())));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(lock)
 }
 
 /// The host that a malicious change is of. One that uses another's address says nothing of that host.

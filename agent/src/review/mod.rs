@@ -152,7 +152,8 @@ pub fn changes(heap: Heap, policy: &Policy) -> Result<Vec<Change>, crate::image:
     let mut look = Look { policy, image: &image };
     let mut changes: Vec<Change> = groups.into_iter().map(|group| look.change(group)).collect();
     changes.sort_by(|a, b| {
-        let key = |change: &Change| (change.kind, std::cmp::Reverse(change.asked + change.answered));
+        let key =
+            |change: &Change| (change.kind, std::cmp::Reverse(change.asked.saturating_add(change.answered)));
         key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
     });
     Ok(changes)
@@ -170,6 +171,12 @@ pub fn find<'c>(changes: &'c [Change], id: &str) -> Result<&'c Change, String> {
         (None, _) => Err(format!("there is no change `{id}`: `banchi review list --all` shows all")),
         (Some(_), Some(_)) => Err(format!("more than one change begins with `{id}`: give more of it")),
     }
+}
+
+/// Whether a terminal does not show a character, but obeys it: a control, or what turns the direction of words.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Why some packet of a change would not pass under a policy; `None` where each one would.

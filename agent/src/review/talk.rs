@@ -84,7 +84,7 @@ impl Why {
 }
 
 /// All conversations.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Talks {
     known: BTreeMap<(String, End, End), Talk>,
     /// Events of conversations beyond [`MOST`].
@@ -101,7 +101,7 @@ impl Talks {
         let ends = [from.min(to), from.max(to)];
         let key = (transport, ends[0], ends[1]);
         if self.known.len() >= MOST && !self.known.contains_key(&key) {
-            self.left_out += event.packets();
+            self.left_out = self.left_out.saturating_add(event.packets());
             return;
         }
         let talk = self.known.entry(key.clone()).or_insert_with(|| Talk {

@@ -1,6 +1,6 @@
 //! What is decided about a change. Each decision is kept, and recorded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,24 +10,31 @@ use similar::TextDiff;
 use super::super::grant::seconds;
 use super::super::grants::table_of;
 use super::super::recorded::Change as Recorded;
-use super::super::{fail, load, no_answer, print};
-use super::{Against, Sources, reason, replace};
+use super::super::{code_of, fail, load};
+use super::{Against, Failed, Sources, reason, replace, told};
 use crate::audit::Who;
 use crate::control::{Reply, Request, request};
 use crate::diff::diff;
 use crate::events::time_of_day;
 use crate::grants::Wish;
-use crate::policy;
+use crate::policy::{self, model::Policy, render::Style};
 use crate::review::memory::{Decision, Memory, Verdict, culprit};
 use crate::review::plan::Plan;
 use crate::review::{Change, SHOWN, find};
 
 /// Why, and on whose account.
 #[derive(Debug, clap::Args)]
-struct Account {
+pub(super) struct Account {
     /// Why: it stands in the policy or the list of decisions, and in the audit log
     #[arg(long, value_name = "TEXT", value_parser = reason)]
-    reason: String,
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) by: By,
+}
+
+/// On whose account.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct By {
     /// Who says so [default: who is logged in]; the audit log has the user anyway
     #[arg(long, value_name = "NAME", value_parser = reason)]
     by: Option<String>,
@@ -92,7 +99,8 @@ pub(super) struct Forget {
 
 impl Account {
     fn by(&self) -> String {
-        self.by.clone().unwrap_or_else(|| Who::this().name())
+        let name = || reason(&Who::this().name()).unwrap_or_default();
+        self.by.by.clone().unwrap_or_else(name)
     }
 
     fn decision(&self, verdict: Verdict, change: &Change) -> Decision {
@@ -115,21 +123,29 @@ fn record(verb: &str, id: &str, account: &Account, more: &[(&str, Value)], sourc
     Recorded::begin(verb, &arguments, &sources.place, &sources.place.store())
 }
 
-/// Says what went wrong, and records it.
-fn failed(recorded: Recorded, sources: &Sources, code: u8, why: String) -> ExitCode {
-    recorded.end(Some(&why), &sources.place.store());
-    fail(code, why)
+/// What was not done, in the audit log.
+fn failed(recorded: Recorded, sources: &Sources, failed: Failed) -> Failed {
+    recorded.end(Some(&failed.why), &sources.place.store());
+    failed
 }
 
-/// Keeps a decision.
-fn keep(sources: &Sources, change: &Change, decision: Decision) -> Result<(), String> {
+/// Keeps a decision. One that somebody else just called malicious stays so.
+fn keep(sources: &Sources, change: &Change, decision: Decision) -> Result<(), Failed> {
     let path = sources.memory_file();
-    Memory::change(&path, |memory| memory.decide(change, decision))
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    let kept = Memory::change(&path, |memory| match (memory.of(change), decision.verdict) {
+        (Some(known), wanted) if known.verdict == Verdict::Malicious && wanted != Verdict::Malicious => {
+            Err(Failed::new(1, forbidden(memory, change).unwrap_or_default()))
+        }
+        _ => {
+            memory.decide(change, decision);
+            Ok(())
+        }
+    });
+    kept.unwrap_or_else(|error| Err(Failed::new(2, format!("cannot write {}: {error}", path.display()))))
 }
 
 /// Why a change must not pass.
-fn forbidden(memory: &Memory, change: &Change) -> Option<String> {
+pub(super) fn forbidden(memory: &Memory, change: &Change) -> Option<String> {
     let (id, decision) = memory.forbids(change)?;
     let id: String = id.chars().take(SHOWN).collect();
     let whose = if change.id.starts_with(&id) { "it" } else { "another change of the same host" };
@@ -139,60 +155,121 @@ fn forbidden(memory: &Memory, change: &Change) -> Option<String> {
     ))
 }
 
+/// A policy file as it was read.
+pub(super) struct Target {
+    path: PathBuf,
+    pub(super) name: String,
+    text: String,
+    pub(super) policy: Policy,
+}
+
+impl Target {
+    /// Reads it, and says what is wrong or odd with it.
+    pub(super) fn read(path: &Path) -> Result<Self, ExitCode> {
+        let (policy, text) = load(path, true)?;
+        Ok(Self { path: path.to_owned(), name: path.display().to_string(), text, policy })
+    }
+
+    /// The file as it is now, where that is something else.
+    pub(super) fn again(&self) -> Result<Option<Self>, Failed> {
+        let Self { path, name, .. } = self;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failed::new(2, format!("cannot read {name}: {error}")))?;
+        if text == self.text {
+            return Ok(None);
+        }
+        let loaded = policy::load_for(name, &text, true);
+        let why = || {
+            let said = loaded.render(&text, Style::Plain);
+            Failed::new(1, format!("{said}{name} has errors; nothing was changed"))
+        };
+        let policy = loaded.policy.as_ref().cloned().ok_or_else(why)?;
+        Ok(Some(Self { path: path.clone(), name: name.clone(), text, policy }))
+    }
+
+    /// The text with a rule for a change, for a reason.
+    fn with(&self, change: &Change, account: &Account) -> Result<String, Failed> {
+        let Self { name, text, policy, .. } = self;
+        plan_of(change)?
+            .write(name, text, policy, change, &comment(change, account))
+            .map_err(|error| Failed::new(1, format!("{name}: {error}; nothing was written")))
+    }
+
+    /// What would be written for it, as a unified diff.
+    pub(super) fn preview(&self, change: &Change, account: &Account) -> Result<String, Failed> {
+        self.with(change, account).map(|written| self.shown(&written))
+    }
+
+    fn shown(&self, new: &str) -> String {
+        let Self { name, text, .. } = self;
+        TextDiff::from_lines(text.as_str(), new)
+            .unified_diff()
+            .context_radius(2)
+            .header(name, name)
+            .to_string()
+    }
+
+    /// Writes a rule for a change into it.
+    pub(super) fn accept(
+        &self,
+        change: &Change,
+        account: &Account,
+        sources: &Sources,
+        dry_run: bool,
+    ) -> Result<String, Failed> {
+        let Self { path, name, text, policy } = self;
+        let recorded = |more: &[(&str, Value)]| {
+            let into = [&[("policy", Value::from(name.clone()))], more].concat();
+            record("review-accept", &change.id, account, &into, sources)
+        };
+        if let Some(why) = forbidden(&sources.memory()?, change) {
+            return Err(failed(recorded(&[]), sources, Failed::new(1, why)));
+        }
+        if change.settled {
+            return Err(Failed::new(1, format!("{name} lets it pass already; nothing was written")));
+        }
+        let written = self.with(change, account)?;
+        let mut said = self.shown(&written);
+        if let Some(new) = &policy::load(name, &written).policy {
+            said += &diff(policy, new).text();
+        }
+        if dry_run {
+            return Ok(said);
+        }
+        let adds = plan_of(change)?.text();
+        let recorded =
+            recorded(&[("adds", adds.into()), ("policy_sha256", crate::plane::hash(&written).into())]);
+        let replaced = match replace(path, text, &written) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failed::new(1, format!("{name} was changed meanwhile; nothing was written"))),
+            Err(error) => Err(Failed::new(2, format!("cannot write {name}: {error}"))),
+        };
+        if let Err(why) = replaced {
+            return Err(failed(recorded, sources, why));
+        }
+        let kept = keep(sources, change, account.decision(Verdict::Accepted, change));
+        recorded.end(None, &sources.place.store());
+        kept.map_err(|error| {
+            Failed::new(1, format!("{name} was written, but the decision is not kept: {}", error.why))
+        })?;
+        said += &format!("{name} was written; nothing decides differently until `banchi apply {name}`\n");
+        Ok(said)
+    }
+}
+
 /// Writes a rule for a change into a policy file.
 pub(super) fn accept(args: &Accept) -> Result<(), ExitCode> {
     let Accept { account, sources, .. } = args;
-    let name = args.into.display().to_string();
-    let (policy, text) = load(&args.into, true)?;
-    let memory = sources.memory()?;
-    let (changes, _) = sources.changes(&policy)?;
+    let target = Target::read(&args.into)?;
+    let (changes, _) = sources.changes(&target.policy)?;
     let change = find(&changes, &args.id).map_err(|error| fail(1, error))?;
-    let recorded = |more: &[(&str, Value)]| {
-        let into = [&[("policy", Value::from(name.clone()))], more].concat();
-        record("review-accept", &change.id, account, &into, sources)
-    };
-    if let Some(why) = forbidden(&memory, change) {
-        return Err(failed(recorded(&[]), sources, 1, why));
-    }
-    if change.settled {
-        return Err(fail(1, format!("{name} lets it pass already; nothing was written")));
-    }
-    let plan = plan_of(change)?;
-    let comment = comment(change, account);
-    let written = plan
-        .write(&name, &text, &policy, change, &comment)
-        .map_err(|error| fail(1, format!("{name}: {error}; nothing was written")))?;
-    print(&shown(&name, &text, &written));
-    if let Some(new) = &policy::load(&name, &written).policy {
-        print(&diff(&policy, new).text());
-    }
-    if args.dry_run {
-        return Ok(());
-    }
-    let recorded =
-        recorded(&[("adds", plan.text().into()), ("policy_sha256", crate::plane::hash(&written).into())]);
-    // Whoever wrote to it since then is not overwritten.
-    if std::fs::read_to_string(&args.into).ok().as_deref() != Some(&text) {
-        return Err(failed(
-            recorded,
-            sources,
-            1,
-            format!("{name} was changed meanwhile; nothing was written"),
-        ));
-    }
-    if let Err(error) = replace(&args.into, &written) {
-        return Err(failed(recorded, sources, 2, format!("cannot write {name}: {error}")));
-    }
-    let kept = keep(sources, change, account.decision(Verdict::Accepted, change));
-    recorded.end(None, &sources.place.store());
-    kept.map_err(|error| fail(1, format!("{name} was written, but the decision is not kept: {error}")))?;
-    print(&format!("{name} was written; nothing decides differently until `banchi apply {name}`\n"));
-    Ok(())
+    told(target.accept(change, account, sources, args.dry_run))
 }
 
-fn plan_of(change: &Change) -> Result<&Plan, ExitCode> {
+fn plan_of(change: &Change) -> Result<&Plan, Failed> {
     let why = || change.refuses.clone().unwrap_or_default();
-    change.plan.as_ref().ok_or_else(|| fail(1, format!("nothing can be written for it: {}", why())))
+    let none = || Failed::new(1, format!("nothing can be written for it: {}", why()));
+    change.plan.as_ref().ok_or_else(none)
 }
 
 /// The comment above a rule.
@@ -210,40 +287,47 @@ fn comment(change: &Change, account: &Account) -> String {
     )
 }
 
-/// What is written, as a unified diff.
-fn shown(name: &str, old: &str, new: &str) -> String {
-    TextDiff::from_lines(old, new).unified_diff().context_radius(2).header(name, name).to_string()
-}
-
 /// Lets a change pass for a time.
 pub(super) fn grant(args: &Grant) -> Result<(), ExitCode> {
     let Grant { account, sources, .. } = args;
     let policy = args.against.policy(sources)?;
-    let memory = sources.memory()?;
     let (changes, _) = sources.changes(&policy)?;
     let change = find(&changes, &args.id).map_err(|error| fail(1, error))?;
-    if let Some(why) = forbidden(&memory, change) {
-        return Err(failed(record("review-grant", &change.id, account, &[], sources), sources, 1, why));
+    told(pass(change, args.time, account, sources))
+}
+
+/// Asks the agent to let a change pass for a time.
+pub(super) fn pass(
+    change: &Change,
+    time: Duration,
+    account: &Account,
+    sources: &Sources,
+) -> Result<String, Failed> {
+    if let Some(why) = forbidden(&sources.memory()?, change) {
+        let recorded = record("review-grant", &change.id, account, &[], sources);
+        return Err(failed(recorded, sources, Failed::new(1, why)));
     }
     let (Plan::Rule { client, server, .. }, Some(service)) =
         (plan_of(change)?, plan_of(change)?.grant_word())
     else {
-        return Err(fail(1, "a grant is for a service between two hosts: use `banchi grant`"));
+        return Err(Failed::new(1, "a grant is for a service between two hosts: use `banchi grant`"));
     };
     let wish = Wish {
         client: client.address.to_string(),
         server: server.address.to_string(),
         service,
-        seconds: seconds(args.time),
+        seconds: seconds(time),
         reason: format!("{} (review {})", account.reason, change.id.chars().take(SHOWN).collect::<String>()),
     };
     // The agent records it.
-    match request(&sources.place.socket.socket, &Request::Grant { wishes: vec![wish] }) {
-        Ok(Reply::Grants { grants }) => print(&table_of(&grants)),
-        Ok(other) => return Err(fail(1, format!("the agent answered something else: {other:?}"))),
-        Err(error) => return Err(no_answer(&error)),
-    }
-    keep(sources, change, account.decision(Verdict::Granted, change)).map_err(|error| fail(1, error))
+    let grants = match request(&sources.place.socket.socket, &Request::Grant { wishes: vec![wish] }) {
+        Ok(Reply::Grants { grants }) => grants,
+        Ok(other) => return Err(Failed::new(1, format!("the agent answered something else: {other:?}"))),
+        Err(error) => return Err(Failed::new(code_of(&error), error)),
+    };
+    keep(sources, change, account.decision(Verdict::Granted, change))
+        .map_err(|error| Failed::new(1, format!("it passes, but the decision is not kept: {}", error.why)))?;
+    Ok(table_of(&grants))
 }
 
 /// Dismisses a change, or calls it malicious.
@@ -252,36 +336,44 @@ pub(super) fn settle(args: &Judge, verdict: Verdict) -> Result<(), ExitCode> {
     let policy = args.against.policy(sources)?;
     let (changes, _) = sources.changes(&policy)?;
     let change = find(&changes, &args.id).map_err(|error| fail(1, error))?;
+    told(note(change, verdict, account, sources))
+}
+
+/// Keeps that a change is dismissed or malicious.
+pub(super) fn note(
+    change: &Change,
+    verdict: Verdict,
+    account: &Account,
+    sources: &Sources,
+) -> Result<String, Failed> {
     let verb = if verdict == Verdict::Malicious { "review-malicious" } else { "review-dismiss" };
     let recorded = record(verb, &change.id, account, &[("what", change.title.clone().into())], sources);
-    let known = sources.memory()?;
-    if known.of(change).is_some_and(|one| one.verdict == Verdict::Malicious) && verdict != Verdict::Malicious
-    {
-        let why = forbidden(&known, change).unwrap_or_default();
-        return Err(failed(recorded, sources, 1, why));
-    }
     if let Err(error) = keep(sources, change, account.decision(verdict, change)) {
-        return Err(failed(recorded, sources, 2, error));
+        return Err(failed(recorded, sources, error));
     }
     recorded.end(None, &sources.place.store());
     let id: String = change.id.chars().take(SHOWN).collect();
-    print(&format!("{}: {id}  {}\n", verdict.name(), change.title));
-    Ok(())
+    Ok(format!("{}: {id}  {}\n", verdict.name(), change.title))
 }
 
 /// Takes a decision back.
 pub(super) fn forget(args: &Forget) -> Result<(), ExitCode> {
     let Forget { account, sources, .. } = args;
+    told(reopen(&args.id, account, sources))
+}
+
+/// Forgets what was decided about the change whose identity begins like this.
+pub(super) fn reopen(id: &str, account: &Account, sources: &Sources) -> Result<String, Failed> {
     let path = sources.memory_file();
-    let recorded = record("review-forget", &args.id, account, &[], sources);
-    match Memory::change(&path, |memory| memory.forget(&args.id)) {
+    let recorded = record("review-forget", id, account, &[], sources);
+    let why = match Memory::change(&path, |memory| memory.forget(id)) {
         Ok(Ok((id, decision))) => {
             recorded.end(None, &sources.place.store());
             let id: String = id.chars().take(SHOWN).collect();
-            print(&format!("open again: {id}  {} (was {})\n", decision.what, decision.verdict.name()));
-            Ok(())
+            return Ok(format!("open again: {id}  {} (was {})\n", decision.what, decision.verdict.name()));
         }
-        Ok(Err(why)) => Err(failed(recorded, sources, 1, why)),
-        Err(error) => Err(failed(recorded, sources, 2, format!("cannot write {}: {error}", path.display()))),
-    }
+        Ok(Err(why)) => Failed::new(1, why),
+        Err(error) => Failed::new(2, format!("cannot write {}: {error}", path.display())),
+    };
+    Err(failed(recorded, sources, why))
 }

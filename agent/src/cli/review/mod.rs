@@ -2,6 +2,7 @@
 
 mod decide;
 mod show;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,13 +11,13 @@ use clap::Subcommand;
 
 use super::pinned::{Seen, ask_or_look};
 use super::recorded::Place;
-use super::{fail, load};
+use super::{fail, load, print};
 use crate::control::{Request, follow};
 use crate::image::CompileError;
 use crate::plane::{View, policy_in_use};
 use crate::policy::model::Policy;
 use crate::review::memory::{self, Memory};
-use crate::review::{self, Change, Heap, Unread};
+use crate::review::{self, Change, Heap, Unread, is_hidden};
 
 /// Events of a running agent that are asked for: all that it keeps.
 const LAST: usize = 1_000;
@@ -40,6 +41,8 @@ enum What {
     List(show::List),
     /// Show all about one change
     Show(show::Show),
+    /// Go through the open changes in the terminal, one after the other, and decide about each
+    Walk(walk::Walk),
     /// Write a rule for it into a policy file
     Accept(decide::Accept),
     /// Let it pass for a time
@@ -58,6 +61,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         None => show::list(&args.list),
         Some(What::List(args)) => show::list(args),
         Some(What::Show(args)) => show::show(args),
+        Some(What::Walk(args)) => walk::walk(args),
         Some(What::Accept(args)) => decide::accept(args),
         Some(What::Grant(args)) => decide::grant(args),
         Some(What::Dismiss(args)) => decide::settle(args, memory::Verdict::Dismissed),
@@ -68,6 +72,41 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(code) => code,
     }
+}
+
+/// Why something was not done, and the exit code that says so.
+#[derive(Debug)]
+struct Failed {
+    code: u8,
+    why: String,
+}
+
+impl Failed {
+    fn new(code: u8, why: impl std::fmt::Display) -> Self {
+        Self { code, why: why.to_string() }
+    }
+}
+
+/// Says what was done, or why not.
+fn told(done: Result<String, Failed>) -> Result<(), ExitCode> {
+    done.map(|text| print(&visible(&text))).map_err(said)
+}
+
+fn said(failed: Failed) -> ExitCode {
+    fail(failed.code, visible(&failed.why))
+}
+
+/// A text for a terminal. What would move its cursor or turn its words round is spelt out: names may be from elsewhere.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.replace("\r\n", "\n").chars() {
+        if is_hidden(c) && !matches!(c, '\n' | '\t') {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Where events and decisions are.
@@ -96,7 +135,7 @@ impl Against {
     fn policy(&self, sources: &Sources) -> Result<Policy, ExitCode> {
         match &self.policy {
             Some(path) => Ok(load(path, true)?.0),
-            None => policy_in_use(&sources.place.store()).map_err(|error| fail(error.exit_code(), error)),
+            None => sources.policy_in_use().map_err(said),
         }
     }
 }
@@ -106,25 +145,36 @@ impl Sources {
         memory::file_of(self.memory.as_deref(), &self.place.socket.socket)
     }
 
-    fn memory(&self) -> Result<Memory, ExitCode> {
+    fn memory(&self) -> Result<Memory, Failed> {
         let path = self.memory_file();
-        Memory::read(&path).map_err(|error| fail(2, format!("cannot read {}: {error}", path.display())))
+        Memory::read(&path)
+            .map_err(|error| Failed::new(2, format!("cannot read {}: {error}", path.display())))
+    }
+
+    fn policy_in_use(&self) -> Result<Policy, Failed> {
+        policy_in_use(&self.place.store()).map_err(|error| Failed::new(error.exit_code(), error))
     }
 
     /// The changes, and where the events are from.
     fn changes(&self, policy: &Policy) -> Result<(Vec<Change>, String), ExitCode> {
-        let (heap, unread, mut from) = self.heap()?;
+        let (heap, from) = self.heap()?;
+        let changes = review::changes(heap, policy).map_err(|error: CompileError| fail(1, error))?;
+        Ok((changes, from))
+    }
+
+    /// What happened, and where the events are from.
+    fn heap(&self) -> Result<(Heap, String), ExitCode> {
+        let (heap, unread, mut from) = self.read()?;
         if unread.0 > 0 {
             from += &format!("; {} lines are no events of this version", unread.0);
         }
         if heap.left_out() > 0 {
             from += &format!("; {} packets of further flows are left out", heap.left_out());
         }
-        let changes = review::changes(heap, policy).map_err(|error: CompileError| fail(1, error))?;
-        Ok((changes, from))
+        Ok((heap, from))
     }
 
-    fn heap(&self) -> Result<(Heap, Unread, String), ExitCode> {
+    fn read(&self) -> Result<(Heap, Unread, String), ExitCode> {
         let (mut heap, mut unread) = (Heap::default(), Unread::default());
         if self.events.is_empty() {
             let (lines, from) = self.lines()?;
@@ -167,29 +217,100 @@ impl Sources {
 
 /// One line of somebody's reason; an empty one is none.
 fn reason(text: &str) -> Result<String, String> {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown: String = text.chars().filter(|c| c.is_whitespace() || !is_hidden(*c)).collect();
+    let line = shown.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.is_empty() {
         return Err("whoever reads it later wants to know".to_owned());
     }
-    Ok(line.chars().filter(|c| !c.is_control()).take(200).collect())
+    Ok(line.chars().take(200).collect())
 }
 
-/// Replaces a file by a text: there is the old one or the new one, with the rights of the old one.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+/// Replaces a text of a file by another one: there is the old one or the new one, with the rights of the old one. Whoever
+/// wrote to the file since it was read is not overwritten: then it is `false`.
+fn replace(path: &Path, old: &str, new: &str) -> std::io::Result<bool> {
     use std::io::Write as _;
     use std::os::unix::fs::{MetadataExt as _, fchown};
     // Behind a link is the file that is meant.
     let path = path.canonicalize()?;
-    let old = std::fs::metadata(&path)?;
+    let about = std::fs::metadata(&path)?;
+    if !about.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
+    // A file that may not be written is not replaced either.
+    std::fs::OpenOptions::new().write(true).open(&path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
+    let _lock = memory::lock(folder)?;
+    if std::fs::read(&path)? != old.as_bytes() {
+        return Ok(false);
+    }
     let mut draft = tempfile::NamedTempFile::new_in(folder)?;
-    draft.write_all(text.as_bytes())?;
-    draft.as_file().set_permissions(old.permissions())?;
+    draft.write_all(new.as_bytes())?;
+    draft.as_file().set_permissions(about.permissions())?;
     let owner = draft.as_file().metadata()?;
-    if (owner.uid(), owner.gid()) != (old.uid(), old.gid()) {
-        fchown(draft.as_file(), Some(old.uid()), Some(old.gid()))?;
+    if (owner.uid(), owner.gid()) != (about.uid(), about.gid()) {
+        fchown(draft.as_file(), Some(about.uid()), Some(about.gid()))?;
     }
     draft.as_file().sync_all()?;
     draft.persist(&path)?;
-    Ok(())
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_it_is_and_only_where_it_is_as_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("policy.yaml"), folder.path().join("link.yaml"));
+        fs::write(&file, "old\r\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("policy.yaml", &link).unwrap();
+        assert!(!replace(&link, "older", "new").unwrap());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old\r\n");
+        assert!(replace(&link, "old\r\n", "new").unwrap());
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(replace(folder.path(), "", "new").is_err(), "a folder");
+        assert!(replace(Path::new("/dev/null"), "", "new").is_err(), "a device");
+        assert!(replace(&folder.path().join("none"), "", "new").is_err(), "nothing");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no draft is left");
+    }
+
+    #[test]
+    fn of_many_that_write_at_once_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.yaml");
+        fs::write(&file, "").unwrap();
+        let write = |name: usize| {
+            loop {
+                let old = fs::read_to_string(&file).unwrap();
+                if replace(&file, &old, &format!("{old}{name}\n")).unwrap() {
+                    break;
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..8).for_each(|name| drop(scope.spawn(move || write(name)))));
+        let text = fs::read_to_string(&file).unwrap();
+        let mut names: Vec<&str> = text.lines().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    }
+
+    #[test]
+    fn a_reason_is_one_line_that_can_be_read() {
+        assert_eq!(reason(" web\tpages\r\n- { of the\u{2028}PLC ").unwrap(), "web pages - { of the PLC");
+        assert_eq!(reason("\u{1b}[31mred\u{202e}").unwrap(), "[31mred");
+        for none in ["", "  ", "\u{1b} \u{7}", "\u{200b}"] {
+            assert!(reason(none).is_err(), "{none:?}");
+        }
+        assert_eq!(reason(&"ü".repeat(1_000)).unwrap().chars().count(), 200);
+        assert_eq!(visible("a\r\n\u{1b}[2J\u{202e}\tü\n"), "a\n\\u{1b}[2J\\u{202e}\tü\n");
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::table::{NARROW, paragraphs_within, table_within};
 use super::super::{fail, print};
-use super::{Against, Sources};
+use super::{Against, Sources, said, visible};
 use crate::events::seconds;
 use crate::review::memory::{Decision, Memory, Verdict};
 use crate::review::{Change, SHOWN, find};
@@ -44,7 +44,7 @@ pub(super) struct Show {
 }
 
 /// How a change stands.
-fn state(change: &Change, decision: Option<&Decision>) -> &'static str {
+pub(super) fn state(change: &Change, decision: Option<&Decision>) -> &'static str {
     match decision {
         Some(decision) if decision.verdict == Verdict::Malicious => decision.verdict.name(),
         _ if change.settled => "settled",
@@ -60,7 +60,7 @@ fn is_listed(change: &Change, decision: Option<&Decision>) -> bool {
 /// Lists changes.
 pub(super) fn list(args: &List) -> Result<(), ExitCode> {
     let policy = args.against.policy(&args.sources)?;
-    let memory = args.sources.memory()?;
+    let memory = args.sources.memory().map_err(said)?;
     let (changes, from) = args.sources.changes(&policy)?;
     let shown: Vec<&Change> =
         changes.iter().filter(|change| args.all || is_listed(change, memory.of(change))).collect();
@@ -85,7 +85,7 @@ pub(super) fn list(args: &List) -> Result<(), ExitCode> {
     if rows.is_empty() {
         print("there is nothing to review\n");
     } else {
-        print(&table_within(NARROW, &["id", "kind", "packets", "state", "what"], &rows));
+        print(&visible(&table_within(NARROW, &["id", "kind", "packets", "state", "what"], &rows)));
     }
     let hidden = match changes.len() - shown.len() {
         0 => String::new(),
@@ -95,7 +95,7 @@ pub(super) fn list(args: &List) -> Result<(), ExitCode> {
     Ok(())
 }
 
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     id.chars().take(SHOWN).collect()
 }
 
@@ -113,13 +113,13 @@ fn row(change: &Change, memory: &Memory) -> Value {
 /// Shows one change.
 pub(super) fn show(args: &Show) -> Result<(), ExitCode> {
     let policy = args.against.policy(&args.sources)?;
-    let memory = args.sources.memory()?;
+    let memory = args.sources.memory().map_err(said)?;
     let (changes, _) = args.sources.changes(&policy)?;
     let change = find(&changes, &args.id).map_err(|error| fail(1, error))?;
     if args.json {
         print(&format!("{:#}\n", row(change, &memory)));
     } else {
-        print(&words(change, &memory));
+        print(&visible(&words(change, &memory)));
     }
     Ok(())
 }

@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::agent;
+use crate::lab::{DEADLINE, Lab, Process};
 use anyhow::{Context as _, Result, bail, ensure};
-use banchi_tests::agent;
-use banchi_tests::lab::{DEADLINE, Lab, Process};
 
 /// How often to look whether something has appeared.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A shell in a terminal; both end when dropped.
-pub(crate) struct Screen {
+pub struct Screen {
     directory: PathBuf,
     _server: Process,
 }
 
 impl Screen {
     /// A terminal in the gateway of a lab, where `banchi` finds that lab's agent.
-    pub(crate) fn in_lab(lab: &Lab, width: u16, height: u16) -> Result<Self> {
+    pub fn in_lab(lab: &Lab, width: u16, height: u16) -> Result<Self> {
         let environment = [
             ("BANCHI_SOCKET", agent::socket(lab).display().to_string()),
             ("BANCHI_PINS", lab.pins().display().to_string()),
@@ -28,7 +28,7 @@ impl Screen {
     }
 
     /// A terminal where no lab is needed.
-    pub(crate) fn at(directory: &Path, socket: &Path, width: u16, height: u16) -> Result<Self> {
+    pub fn at(directory: &Path, socket: &Path, width: u16, height: u16) -> Result<Self> {
         let environment = [
             ("BANCHI_SOCKET", socket.display().to_string()),
             ("BANCHI_PINS", directory.join("no-pins").display().to_string()),
@@ -70,47 +70,52 @@ impl Screen {
     }
 
     /// Types a line into the shell.
-    pub(crate) fn type_line(&self, line: &str) -> Result<()> {
+    pub fn type_line(&self, line: &str) -> Result<()> {
         self.tmux(&["send-keys", "-l", line])?;
         self.press("Enter")
     }
 
+    /// Sends several lines at once, as somebody pastes them.
+    pub fn paste(&self, lines: &str) -> Result<()> {
+        self.tmux(&["send-keys", "-l", lines]).map(|_| ())
+    }
+
     /// Presses a key, by its name in tmux.
-    pub(crate) fn press(&self, key: &str) -> Result<()> {
+    pub fn press(&self, key: &str) -> Result<()> {
         self.tmux(&["send-keys", key]).map(|_| ())
     }
 
-    pub(crate) fn resize(&self, width: u16, height: u16) -> Result<()> {
+    pub fn resize(&self, width: u16, height: u16) -> Result<()> {
         let size = [width.to_string(), height.to_string()];
         self.tmux(&["resize-window", "-x", &size[0], "-y", &size[1]]).map(|_| ())
     }
 
     /// What stands on the terminal.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         self.tmux(&["capture-pane", "-p"]).unwrap_or_else(|error| format!("{error:#}"))
     }
 
     /// The same with the sequences of colours.
-    pub(crate) fn coloured(&self) -> Result<String> {
+    pub fn coloured(&self) -> Result<String> {
         self.tmux(&["capture-pane", "-p", "-e"])
     }
 
     /// Returns what stands there when the text does.
-    pub(crate) fn wait(&self, text: &str) -> Result<String> {
+    pub fn wait(&self, text: &str) -> Result<String> {
         self.wait_for(text, |shown| shown.contains(text))
     }
 
     /// Returns when the text stands there no more.
-    pub(crate) fn wait_gone(&self, text: &str) -> Result<String> {
+    pub fn wait_gone(&self, text: &str) -> Result<String> {
         self.wait_for(&format!("no {text}"), |shown| !shown.contains(text))
     }
 
-    pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    pub fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         until(what, || Some(self.shown()).filter(|shown| wanted(shown)), || self.shown())
     }
 
     /// Whether the terminal is as a shell wants it: its own page, a cursor, lines, echo.
-    pub(crate) fn check_restored(&self) -> Result<()> {
+    pub fn check_restored(&self) -> Result<()> {
         let flags = self.tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"])?;
         ensure!(flags.trim() == "0 1", "alternate page and cursor: {flags}");
         let name = self.tmux(&["display-message", "-p", "#{pane_tty}"])?;
@@ -134,16 +139,12 @@ fn tmux(directory: &Path) -> Result<Command> {
 }
 
 /// Asks until there is an answer.
-pub(crate) fn until<T>(
-    what: &str,
-    ask: impl FnMut() -> Option<T>,
-    otherwise: impl FnOnce() -> String,
-) -> Result<T> {
+pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>, otherwise: impl FnOnce() -> String) -> Result<T> {
     until_within(DEADLINE, what, ask, otherwise)
 }
 
 /// The same for what may take longer.
-pub(crate) fn until_within<T>(
+pub fn until_within<T>(
     time: Duration,
     what: &str,
     mut ask: impl FnMut() -> Option<T>,
