@@ -103,6 +103,8 @@ fn a_policy_that_uses_everything_loads() -> Result<()> {
     let policy = banchi::policy::load("every-protocol", &every_protocol());
     let mut image = banchi::image::compile(&policy.policy.ok_or_else(|| anyhow!("the policy has errors"))?)?;
     image.set(Setting::Features, u32::MAX);
+    // What only large tables have: it is loaded here, and no packet looks.
+    image.set(Setting::IndexBuckets, u32::MAX);
     let indices = vec![1; image.interfaces.len()];
     for way in Forwarding::ALL {
         image.set(Setting::Forwarding, way as u32);

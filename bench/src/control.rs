@@ -137,9 +137,9 @@ fn memory(store: &Store) -> Result<u64> {
     Ok(sum)
 }
 
-/// The longest time between two frames behind a gateway, of which one comes in each tenth of a millisecond, while policies take
-/// each other's place and old ones are freed: by an agent that runs on any CPU, and by one that leaves out that of the
-/// packets. Beside it the same while a policy is compiled only, and while nothing happens.
+/// The longest time between two frames behind a gateway, of which one comes in each tenth of a millisecond, while policies
+/// take each other's place and old ones are freed: by an agent that runs on any CPU, and by one that leaves out that of
+/// the packets. Beside it the same while a policy is compiled only, and while nothing happens.
 ///
 /// Who sends goes before all other processes, as the packets of a network card do. Else a gap would be the time that the
 /// scheduler gives to somebody else.

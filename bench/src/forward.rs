@@ -16,7 +16,7 @@ const BENCH: &str = "forward";
 const FLOOD: u32 = 11;
 /// Frames of a series.
 const FRAMES: (u32, u32) = (100_000, 200_000);
-const ROUNDS: (usize, usize) = (3, 5);
+const ROUNDS: (usize, usize) = (3, 9);
 const TEN: Tuples = Tuples::new(2, 5);
 const HUNDRED: Tuples = Tuples::new(10, 10);
 const THOUSAND: Tuples = Tuples::new(10, 100);

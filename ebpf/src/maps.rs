@@ -44,6 +44,10 @@ static INTERFACES: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static ZONES: Array<u32> = Array::with_max_entries(1, 0);
 
+/// Buckets from which on the index and the times of its tuples, 128 bytes a bucket, are more than a cache near a
+/// processor holds beside everything else.
+const OUT_OF_CACHE: u32 = 2048;
+
 /// A value of a map that all CPUs change.
 #[repr(transparent)]
 struct Shared<T>(T);
@@ -296,6 +300,9 @@ impl<const INLINE: bool> Tables for Maps<INLINE> {
     }
     #[inline(always)]
     fn touch(&self, [first, second]: [u32; 2]) {
+        if self.setting(Setting::IndexBuckets as usize) < OUT_OF_CACHE {
+            return;
+        }
         fetch(INDEX.get_ptr(second));
         if self.uses(Feature::Windows) {
             // The slots of a bucket have their times in one line.

@@ -83,9 +83,12 @@ impl Frame {
     /// Writes the beginning of the frame.
     #[inline(always)]
     pub fn set<const N: usize>(&self, words: &[u64; N]) -> Option<()> {
-        let address = self.address(0, N * 8)?;
-        // SAFETY: the verifier has seen the comparison, so the bytes are the packet's; buffers begin aligned.
-        unsafe { (address as *mut [u64; N]).write(*words) };
+        let address = self.address(0, N * 8)? as *mut u64;
+        for (at, word) in words.iter().enumerate() {
+            // SAFETY: the verifier has seen the comparison, so the bytes are the packet's; buffers begin aligned. Volatile,
+            // because the compiler would make one copy of it, which is a call of a loop over bytes here.
+            unsafe { address.add(at).write_volatile(*word) };
+        }
         Some(())
     }
 }

@@ -1,5 +1,6 @@
 //! What the benchmark runs in the kernel beside the data plane: the floor ([`empty`], [`redirect`]), the limit
-//! ([`lookup`], [`lookup_redirect`], [`fib_redirect`]), what makes packets ([`vary`], [`generate`]) and what counts them ([`count`]).
+//! ([`lookup`], [`lookup_redirect`], [`fib_redirect`]), what makes packets ([`vary`], [`generate`]) and what counts
+//! them ([`count`]).
 //!
 //! Tuple number `n` is the same everywhere: client `n % clients` and server `n / clients`, counted from two addresses.
 
