@@ -26,8 +26,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts the log of this process, on standard error or in the journal. `RUST_LOG` says what of it is written. What libraries say through
-/// `log` is in it, too.
+/// Starts the log of this process, on standard error or in the journal. `RUST_LOG` says what of it is written. What
+/// libraries say through `log` is in it, too.
 pub fn start(format: LogFormat, debug_packets: bool) {
     // What libraries do in detail is theirs.
     let usual = if debug_packets { "info,rumqttc=warn,banchi=trace" } else { "info,rumqttc=warn" };
@@ -143,7 +143,8 @@ impl Write for Line<'_> {
     }
 }
 
-/// The entry of a line: with the names of systemd.journal-fields(7) where it has some, and `BANCHI_KIND=log`, which tells it from events.
+/// The entry of a line: with the names of systemd.journal-fields(7) where it has some, and `BANCHI_KIND=log`, which
+/// tells it from events.
 fn entry(line: &[u8], priority: u8) -> Option<Vec<u8>> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { return None };
     let mut entry = Entry::new(fields.get("message")?.as_str()?, priority);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,8 +12,9 @@ use banchi_tests::agent::{self, Agent};
 use banchi_tests::lab::Lab;
 use banchi_tests::packet::Packet;
 use banchi_tests::scenarios::POLICY;
-use banchi_tests::screen::Screen;
+use banchi_tests::screen::{Screen, until};
 use banchi_tests::traffic::{Outcome, TcpEcho, ask_tcp};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{banchi, plant};
@@ -97,7 +100,7 @@ fn an_answer_in_a_terminal_does_what_the_verb_does() -> Result<()> {
     deviate(&lab)?;
     let titles = || ANSWERS.iter().map(|(title, ..)| *title);
     let known = |found: &BTreeMap<String, String>| titles().all(|title| found.contains_key(title));
-    banchi_tests::screen::until("all is reported", || open(&lab, &[]).ok().filter(known), String::new)?;
+    until("all is reported", || open(&lab, &[]).ok().filter(known), String::new)?;
     // Both decide about the same events: what goes on meanwhile is for the next review.
     let kept = lab.directory().join("kept.jsonl");
     fs::copy(&events, &kept)?;
@@ -179,49 +182,151 @@ fn ask(lab: &Lab) -> Result<Outcome> {
     ask_tcp(workstation, (workstation.ipv4(), 0), (plc.ipv4(), PORT), b"status?", PATIENCE)
 }
 
-/// A policy and events where no agent is needed, and a terminal in front of them.
+/// A policy and events where no agent is needed, and a terminal in front of them. The line leaves its process in `pid`.
 fn without_agent(directory: &Path) -> Result<(Screen, String)> {
+    at_terminal(directory, "--into")
+}
+
+fn at_terminal(directory: &Path, option: &str) -> Result<(Screen, String)> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/tests/review");
     for name in ["policy.yaml", "events.jsonl"] {
         fs::copy(data.join(name), directory.join(name))?;
     }
     let at = |name: &str| directory.join(name).display().to_string();
     let line = format!(
-        "banchi review walk --into {} --events {} --memory {} --audit {}; echo it was $?",
+        "sh -c 'echo $$ > {}; exec banchi review walk {option} {} --events {} --memory {} --audit {}'; echo it was $?",
+        at("pid"),
         at("policy.yaml"),
         at("events.jsonl"),
         at("review.json"),
         at("audit.jsonl")
     );
-    Ok((Screen::at(directory, &directory.join("none.sock"), 80, 40)?, line))
+    Ok((Screen::at(directory, &directory.join("agent.sock"), 80, 40)?, line))
+}
+
+fn pid(directory: &Path) -> Result<Pid> {
+    let id = fs::read_to_string(directory.join("pid"))?.trim().parse()?;
+    Pid::from_raw(id).context("a process")
+}
+
+/// Whether it has ended; whoever inherits it may not have taken note of that yet.
+fn has_ended(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.map_or(true, |stat| !stat.contains("(banchi)") || stat.contains("(banchi) Z"))
+}
+
+fn decisions(directory: &Path) -> Result<Vec<String>> {
+    let memory: Value = serde_json::from_slice(&fs::read(directory.join("review.json"))?)?;
+    let all = memory["decisions"].as_object().context("decisions")?.values();
+    Ok(all.filter_map(|one| Some(one["verdict"].as_str()?.to_owned())).collect())
+}
+
+/// Dismisses the first, and accepts the second, up to the reason.
+fn begin(screen: &Screen, line: &str) -> Result<()> {
+    screen.type_line(line)?;
+    screen.wait("(1/14)")?;
+    screen.type_line("d")?;
+    screen.wait("leave it)?")?;
+    screen.type_line("known")?;
+    screen.wait("(2/14)")?;
+    screen.type_line("a")?;
+    screen.wait_for("the reason", |shown| {
+        shown.trim_end().ends_with("leave it)?") || shown.contains("nothing can be written")
+    })?;
+    Ok(())
 }
 
 #[test]
 fn whoever_leaves_keeps_what_was_decided() -> Result<()> {
-    for (key, code, says) in [("C-c", 130, "left open"), ("C-d", 1, "the terminal was closed before the end")]
-    {
+    type Leaves = fn(&Screen, Pid) -> Result<()>;
+    let ways: [(Leaves, u8, &str); 4] = [
+        (|screen, _| screen.press("C-c"), 130, "left open"),
+        (|screen, _| screen.press("C-d"), 1, "the terminal was closed"),
+        (|_, pid| Ok(kill_process(pid, Signal::HUP)?), 1, "or a signal came, before the end"),
+        (|_, pid| Ok(kill_process(pid, Signal::TERM)?), 1, "or a signal came, before the end"),
+    ];
+    for (leave, code, says) in ways {
         let directory = tempfile::tempdir()?;
         let (screen, line) = without_agent(directory.path())?;
-        screen.type_line(&line)?;
-        screen.wait("(1/14)")?;
-        screen.type_line("d")?;
-        screen.wait("leave it)?")?;
-        screen.type_line("known")?;
-        screen.wait("(2/14)")?;
-        screen.type_line("a")?;
-        screen.wait_for("the reason", |shown| {
-            shown.trim_end().ends_with("leave it)?") || shown.contains("nothing can be written")
-        })?;
-        screen.press(key)?;
+        begin(&screen, &line)?;
+        leave(&screen, pid(directory.path())?)?;
         let shown = screen.wait(&format!("it was {code}"))?;
         ensure!(shown.contains(says) && shown.contains("1 dismissed, 13 left open"), "{shown}");
         screen.check_restored()?;
-        let memory: Value = serde_json::from_slice(&fs::read(directory.path().join("review.json"))?)?;
-        ensure!(memory["decisions"].as_object().is_some_and(|all| all.len() == 1), "{memory:#}");
+        ensure!(decisions(directory.path())? == ["dismissed"]);
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/tests/review/policy.yaml");
         ensure!(fs::read(directory.path().join("policy.yaml"))? == fs::read(data)?);
     }
     Ok(())
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_it() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (screen, line) = without_agent(directory.path())?;
+    begin(&screen, &line)?;
+    let pid = pid(directory.path())?;
+    ensure!(!has_ended(pid));
+    drop(screen);
+    until("the walk to end", || has_ended(pid).then_some(()), String::new)?;
+    ensure!(decisions(directory.path())? == ["dismissed"]);
+    Ok(())
+}
+
+/// Walks to where a grant waits for an agent that hangs: the terminal, and the agent's side of the connection.
+fn granting(directory: &Path) -> Result<(Screen, UnixStream)> {
+    let listener = UnixListener::bind(directory.join("agent.sock"))?;
+    let (screen, line) = at_terminal(directory, "--policy")?;
+    screen.type_line(&line)?;
+    let mut place = 0;
+    loop {
+        place += 1;
+        let question = format!("({place}/14)");
+        let shown = screen
+            .wait_for(&question, |shown| shown.trim_end().ends_with("]?") && shown.contains(&question))?;
+        let asked = shown.split(&question).last().context("a question")?;
+        if asked.contains("[g,") {
+            break;
+        }
+        screen.type_line("s")?;
+    }
+    screen.type_line("g")?;
+    screen.wait("[1h]?")?;
+    screen.type_line("2h")?;
+    screen.wait("leave it)?")?;
+    screen.type_line("firmware")?;
+    let (stream, _) = listener.accept()?;
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line)?;
+    ensure!(line.contains("\"verb\":\"grant\"") && line.contains("firmware"), "{line}");
+    screen.wait("waiting for the agent")?;
+    Ok((screen, stream))
+}
+
+#[test]
+fn a_grant_under_way_is_kept_whatever_signal_comes() -> Result<()> {
+    for (signal, code) in [(Signal::HUP, 1), (Signal::TERM, 1), (Signal::INT, 130)] {
+        let directory = tempfile::tempdir()?;
+        let (screen, mut agent) = granting(directory.path())?;
+        kill_process(pid(directory.path())?, signal)?;
+        writeln!(agent, "{{\"reply\":\"grants\",\"grants\":[]}}")?;
+        let shown = screen.wait(&format!("it was {code}"))?;
+        ensure!(shown.contains("1 granted"), "{shown}");
+        ensure!(decisions(directory.path())? == ["granted"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn of_an_agent_that_hangs_whoever_presses_twice_is_rid() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (screen, _agent) = granting(directory.path())?;
+    screen.press("C-c")?;
+    screen.wait("^C")?;
+    ensure!(!has_ended(pid(directory.path())?), "the first one waits");
+    screen.press("C-c")?;
+    screen.wait("it was 130")?;
+    screen.check_restored()
 }
 
 #[test]

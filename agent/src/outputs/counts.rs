@@ -95,10 +95,11 @@ impl Counts {
         self.lost_failed.fetch_add(events, Relaxed);
     }
 
-    /// So many that seemed to be sent were not.
-    pub(super) fn retract(&self, events: u64) {
-        self.sent.fetch_sub(events, Relaxed);
-        self.failed(events);
+    /// So many were sent, but for those of them, or of what seemed to be sent before, that are lost.
+    pub(super) fn delivered(&self, events: u64, lost: u64) {
+        // It wraps round, as the sum does: fewer than were lost may be new.
+        self.sent.fetch_add(events.wrapping_sub(lost), Relaxed);
+        self.failed(lost);
     }
 
     /// The counter of what could not be written, for who counts it by itself.

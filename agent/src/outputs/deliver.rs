@@ -95,7 +95,7 @@ async fn send_out(name: &str, route: &Route, shared: &Shared, counts: &Counts) {
             Ok(link) => {
                 // A server that takes connections and nothing else is not up.
                 let mut worked = false;
-                let ended = serve(link, shared, counts, || {
+                let ended = serve(name, link, shared, || {
                     worked = true;
                     note(counts, name, Ok(()));
                 });
@@ -125,8 +125,8 @@ async fn connect(route: &Route) -> Result<Link, String> {
 }
 
 /// Sends until nothing is left and nothing will come (`Ok`), or the link breaks. Calls `up` when it is known to work.
-async fn serve(mut link: Link, shared: &Shared, counts: &Counts, mut up: impl FnMut()) -> Result<(), String> {
-    let mut is_up = false;
+async fn serve(name: &str, mut link: Link, shared: &Shared, mut up: impl FnMut()) -> Result<(), String> {
+    let (mut is_up, mut complained) = (false, false);
     loop {
         let batch = shared.store.borrow_mut().batch(MOST, BYTES);
         if batch.is_empty() {
@@ -147,12 +147,17 @@ async fn serve(mut link: Link, shared: &Shared, counts: &Counts, mut up: impl Fn
             Ok(sent) => sent,
             Err(_) => Err((0, 0, format!("takes nothing for {} s", PATIENCE.as_secs()))),
         };
-        let (delivered, refused, failure) = match sent {
-            Ok(delivered) => (delivered, 0, None),
-            Err((delivered, refused, failure)) => (delivered, refused, Some(failure)),
+        let (done, lost, failure) = match sent {
+            Ok((done, None)) => (done, 0, None),
+            Ok((done, Some(why))) => {
+                if !std::mem::replace(&mut complained, true) {
+                    tracing::error!("output `{name}`: {why}; it is lost, and counted as are all like it");
+                }
+                (done, 1, None)
+            }
+            Err((done, lost, failure)) => (done, lost, Some(failure)),
         };
-        shared.store.borrow_mut().delivered(delivered);
-        counts.retract(refused);
+        shared.store.borrow_mut().delivered(done, lost);
         shared.room.notify_one();
         match failure {
             Some(failure) => return Err(failure),

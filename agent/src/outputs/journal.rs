@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use serde_json::Value;
 use tokio::net::UnixDatagram;
 
-use super::link::Unsent;
+use super::link::{Taken, Unsent};
 use super::meaning;
 use super::store::Message;
 use crate::events::Report;
@@ -49,20 +49,20 @@ impl Journal {
 
 impl Session {
     /// Waits until the journal takes the first, and sends the others as long as it has room: how many it took.
-    pub(super) async fn send(&mut self, batch: &[Message]) -> Result<usize, Unsent> {
+    pub(super) async fn send(&mut self, batch: &[Message]) -> Result<Taken, Unsent> {
         for (number, message) in batch.iter().enumerate() {
             let sent = if number == 0 { self.0.send(message).await } else { self.0.try_send(message) };
             match sent {
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(number),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((number, None)),
                 // It would be so each time: lost, and what is behind it goes on.
                 Err(error) if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) => {
-                    let why = format!("an entry of {} bytes is too large for the socket", message.len());
-                    return Err((number + 1, 1, why));
+                    let why = format!("an entry of {} bytes is larger than the socket takes", message.len());
+                    return Ok((number + 1, Some(why)));
                 }
                 Err(error) => return Err((number, 0, format!("cannot send: {error}"))),
             }
         }
-        Ok(batch.len())
+        Ok((batch.len(), None))
     }
 }

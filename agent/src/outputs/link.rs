@@ -49,6 +49,9 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
+/// How many messages are done with, and, where the last of them is lost and the link goes on, why.
+pub(super) type Taken = (usize, Option<String>);
+
 /// How many messages were taken before it failed, how many that seemed to be taken before were not, and why.
 pub(super) type Unsent = (usize, u64, String);
 
@@ -90,7 +93,7 @@ impl Route {
 }
 
 impl Datagrams {
-    async fn send(&mut self, batch: &[Message]) -> Result<usize, Unsent> {
+    async fn send(&mut self, batch: &[Message]) -> Result<(), Unsent> {
         for (number, message) in batch.iter().enumerate() {
             let failed = |refused, error: io::Error| (number, refused, format!("cannot send: {error}"));
             if let Err(error) = self.socket.send(message).await {
@@ -106,7 +109,7 @@ impl Datagrams {
                 self.is_tried = true;
             }
         }
-        Ok(batch.len())
+        Ok(())
     }
 }
 
@@ -120,9 +123,10 @@ impl Link {
     }
 
     /// Sends them, or as many as the other side has room for now: how many.
-    pub(super) async fn send(&mut self, batch: &[Message]) -> Result<usize, Unsent> {
+    pub(super) async fn send(&mut self, batch: &[Message]) -> Result<Taken, Unsent> {
+        let all = (batch.len(), None);
         match self {
-            Self::Udp(datagrams) => datagrams.send(batch).await,
+            Self::Udp(datagrams) => datagrams.send(batch).await.map(|()| all),
             Self::Stream(stream) => {
                 let failed = |what: &str| (0, 0, what.to_owned());
                 if let Some(error) = hung_up(stream.as_mut()).await {
@@ -136,9 +140,9 @@ impl Link {
                 }
                 stream.write_all(&text).await.map_err(|e| failed(&format!("cannot send: {e}")))?;
                 stream.flush().await.map_err(|e| failed(&format!("cannot send: {e}")))?;
-                Ok(batch.len())
+                Ok(all)
             }
-            Self::Mqtt(session) => session.send(batch).await.map(|()| batch.len()),
+            Self::Mqtt(session) => session.send(batch).await.map(|()| all),
             Self::Journal(session) => session.send(batch).await,
         }
     }

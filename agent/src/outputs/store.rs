@@ -124,12 +124,12 @@ impl Store {
         self.memory.iter().take(most).take_while(fits).cloned().collect()
     }
 
-    /// The first messages were taken by the other side.
-    pub(super) fn delivered(&mut self, messages: usize) {
+    /// The first messages were taken by the other side, but for those that are lost.
+    pub(super) fn delivered(&mut self, messages: usize, lost: u64) {
         for message in self.memory.drain(..messages.min(self.memory.len())) {
             self.bytes = self.bytes.saturating_sub(message.len());
         }
-        self.counts.sent(messages as u64);
+        self.counts.delivered(messages as u64, lost);
     }
 
     /// Keeps on the disk what it has room for. The rest is lost and counted.

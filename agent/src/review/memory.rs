@@ -144,7 +144,12 @@ impl Memory {
 
     /// What was decided about a change.
     pub fn of(&self, change: &Change) -> Option<&Decision> {
-        self.decisions.get(&change.id)
+        self.at(&change.id)
+    }
+
+    /// What was decided about the change of an identity.
+    pub fn at(&self, id: &str) -> Option<&Decision> {
+        self.decisions.get(id)
     }
 
     /// Why a change must not be accepted: it is malicious, or something else of the same host is.

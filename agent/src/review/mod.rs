@@ -173,10 +173,19 @@ pub fn find<'c>(changes: &'c [Change], id: &str) -> Result<&'c Change, String> {
     }
 }
 
-/// Whether a terminal does not show a character, but obeys it: a control, or what turns the direction of words.
+/// Whether a terminal does not show a character, but obeys it or hides it: a control, what turns the direction of words
+/// (`Bidi_Control` of Unicode), what has no width, or a tag.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// Why some packet of a change would not pass under a policy; `None` where each one would.
@@ -373,4 +382,24 @@ fn id(subject: &Subject) -> String {
         Subject::Other { reason, from, to } => format!("other {} {from} {to}", reason.about().name),
     };
     hash(&text).chars().take(LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_hidden;
+
+    #[test]
+    fn what_turns_words_round_or_is_not_seen_is_hidden() {
+        // Bidi_Control: PropList.txt of Unicode has these twelve.
+        let bidi =
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        assert_eq!(bidi.chars().count(), 12);
+        let unseen = "\u{200b}\u{2028}\u{2029}\u{2060}\u{2064}\u{feff}\u{e0001}\u{e0020}\u{e007f}";
+        for c in bidi.chars().chain(unseen.chars()).chain("\0\u{1b}\u{7f}\u{9b}".chars()) {
+            assert!(is_hidden(c), "{c:?}");
+        }
+        for c in "a ~\u{a0}\u{e9}\u{628}\u{5d0}\u{2013}\u{201c}\u{20ac}\u{4e2d}\u{1f600}\u{e0100}".chars() {
+            assert!(!is_hidden(c), "{c:?}");
+        }
+    }
 }

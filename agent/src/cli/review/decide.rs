@@ -30,6 +30,18 @@ pub(super) struct Account {
     pub(super) reason: String,
     #[command(flatten)]
     pub(super) by: By,
+    #[arg(skip)]
+    pub(super) known: Known,
+}
+
+/// What whoever decides knows of an earlier decision.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Known {
+    /// Nobody was shown any: what is said last holds.
+    #[default]
+    Unasked,
+    /// This one, or that there is none. Whatever somebody else decided since then is not overwritten.
+    Shown(Option<Box<Decision>>),
 }
 
 /// On whose account.
@@ -97,6 +109,20 @@ pub(super) struct Forget {
     sources: Sources,
 }
 
+impl Known {
+    /// What somebody else decided meanwhile.
+    pub(super) fn overtaken(&self, now: Option<&Decision>) -> Option<String> {
+        let Self::Shown(shown) = self else { return None };
+        match now {
+            now if shown.as_deref() == now => None,
+            Some(Decision { verdict, by, reason, .. }) => {
+                Some(format!("somebody else decided meanwhile: {} by {by} ({reason})", verdict.name()))
+            }
+            None => Some("somebody else took back meanwhile what was decided".to_owned()),
+        }
+    }
+}
+
 impl Account {
     fn by(&self) -> String {
         let name = || reason(&Who::this().name()).unwrap_or_default();
@@ -130,18 +156,33 @@ fn failed(recorded: Recorded, sources: &Sources, failed: Failed) -> Failed {
 }
 
 /// Keeps a decision. One that somebody else just called malicious stays so.
-fn keep(sources: &Sources, change: &Change, decision: Decision) -> Result<(), Failed> {
+fn keep(sources: &Sources, change: &Change, account: &Account, verdict: Verdict) -> Result<(), Failed> {
     let path = sources.memory_file();
-    let kept = Memory::change(&path, |memory| match (memory.of(change), decision.verdict) {
-        (Some(known), wanted) if known.verdict == Verdict::Malicious && wanted != Verdict::Malicious => {
-            Err(Failed::new(1, forbidden(memory, change).unwrap_or_default()))
+    let kept = Memory::change(&path, |memory| {
+        let why = match verdict {
+            Verdict::Malicious => account.known.overtaken(memory.of(change)),
+            _ => stays(memory, change).or_else(|| account.known.overtaken(memory.of(change))),
+        };
+        if let Some(why) = why {
+            return Err(Failed::new(1, why));
         }
-        _ => {
-            memory.decide(change, decision);
-            Ok(())
-        }
+        memory.decide(change, account.decision(verdict, change));
+        Ok(())
     });
     kept.unwrap_or_else(|error| Err(Failed::new(2, format!("cannot write {}: {error}", path.display()))))
+}
+
+/// Why a change itself stays malicious.
+pub(super) fn stays(memory: &Memory, change: &Change) -> Option<String> {
+    memory.of(change).filter(|known| known.verdict == Verdict::Malicious)?;
+    forbidden(memory, change)
+}
+
+/// Why a change is not let pass as somebody wants it.
+fn stops(sources: &Sources, change: &Change, account: &Account) -> Result<Option<Failed>, Failed> {
+    let memory = sources.memory()?;
+    let why = forbidden(&memory, change).or_else(|| account.known.overtaken(memory.of(change)));
+    Ok(why.map(|why| Failed::new(1, why)))
 }
 
 /// Why a change must not pass.
@@ -190,6 +231,9 @@ impl Target {
     /// The text with a rule for a change, for a reason.
     fn with(&self, change: &Change, account: &Account) -> Result<String, Failed> {
         let Self { name, text, policy, .. } = self;
+        if change.settled {
+            return Err(Failed::new(1, format!("{name} lets it pass already; nothing was written")));
+        }
         plan_of(change)?
             .write(name, text, policy, change, &comment(change, account))
             .map_err(|error| Failed::new(1, format!("{name}: {error}; nothing was written")))
@@ -222,11 +266,8 @@ impl Target {
             let into = [&[("policy", Value::from(name.clone()))], more].concat();
             record("review-accept", &change.id, account, &into, sources)
         };
-        if let Some(why) = forbidden(&sources.memory()?, change) {
-            return Err(failed(recorded(&[]), sources, Failed::new(1, why)));
-        }
-        if change.settled {
-            return Err(Failed::new(1, format!("{name} lets it pass already; nothing was written")));
+        if let Some(why) = stops(sources, change, account)? {
+            return Err(failed(recorded(&[]), sources, why));
         }
         let written = self.with(change, account)?;
         let mut said = self.shown(&written);
@@ -247,11 +288,9 @@ impl Target {
         if let Err(why) = replaced {
             return Err(failed(recorded, sources, why));
         }
-        let kept = keep(sources, change, account.decision(Verdict::Accepted, change));
+        let kept = keep(sources, change, account, Verdict::Accepted);
         recorded.end(None, &sources.place.store());
-        kept.map_err(|error| {
-            Failed::new(1, format!("{name} was written, but the decision is not kept: {}", error.why))
-        })?;
+        kept.map_err(|error| Failed::not_kept(format!("{name} was written"), &error))?;
         said += &format!("{name} was written; nothing decides differently until `banchi apply {name}`\n");
         Ok(said)
     }
@@ -303,31 +342,35 @@ pub(super) fn pass(
     account: &Account,
     sources: &Sources,
 ) -> Result<String, Failed> {
-    if let Some(why) = forbidden(&sources.memory()?, change) {
+    if let Some(why) = stops(sources, change, account)? {
         let recorded = record("review-grant", &change.id, account, &[], sources);
-        return Err(failed(recorded, sources, Failed::new(1, why)));
+        return Err(failed(recorded, sources, why));
     }
-    let (Plan::Rule { client, server, .. }, Some(service)) =
-        (plan_of(change)?, plan_of(change)?.grant_word())
-    else {
-        return Err(Failed::new(1, "a grant is for a service between two hosts: use `banchi grant`"));
-    };
-    let wish = Wish {
-        client: client.address.to_string(),
-        server: server.address.to_string(),
-        service,
-        seconds: seconds(time),
-        reason: format!("{} (review {})", account.reason, change.id.chars().take(SHOWN).collect::<String>()),
-    };
+    let wish = wish(change, time, account)?;
     // The agent records it.
     let grants = match request(&sources.place.socket.socket, &Request::Grant { wishes: vec![wish] }) {
         Ok(Reply::Grants { grants }) => grants,
         Ok(other) => return Err(Failed::new(1, format!("the agent answered something else: {other:?}"))),
         Err(error) => return Err(Failed::new(code_of(&error), error)),
     };
-    keep(sources, change, account.decision(Verdict::Granted, change))
-        .map_err(|error| Failed::new(1, format!("it passes, but the decision is not kept: {}", error.why)))?;
+    keep(sources, change, account, Verdict::Granted)
+        .map_err(|error| Failed::not_kept("it passes", &error))?;
     Ok(table_of(&grants))
+}
+
+/// What the agent is asked for.
+pub(super) fn wish(change: &Change, time: Duration, account: &Account) -> Result<Wish, Failed> {
+    let plan = plan_of(change)?;
+    let (Plan::Rule { client, server, .. }, Some(service)) = (plan, plan.grant_word()) else {
+        return Err(Failed::new(1, "a grant is for a service between two hosts: use `banchi grant`"));
+    };
+    Ok(Wish {
+        client: client.address.to_string(),
+        server: server.address.to_string(),
+        service,
+        seconds: seconds(time),
+        reason: format!("{} (review {})", account.reason, change.id.chars().take(SHOWN).collect::<String>()),
+    })
 }
 
 /// Dismisses a change, or calls it malicious.
@@ -348,7 +391,7 @@ pub(super) fn note(
 ) -> Result<String, Failed> {
     let verb = if verdict == Verdict::Malicious { "review-malicious" } else { "review-dismiss" };
     let recorded = record(verb, &change.id, account, &[("what", change.title.clone().into())], sources);
-    if let Err(error) = keep(sources, change, account.decision(verdict, change)) {
+    if let Err(error) = keep(sources, change, account, verdict) {
         return Err(failed(recorded, sources, error));
     }
     recorded.end(None, &sources.place.store());
@@ -366,7 +409,11 @@ pub(super) fn forget(args: &Forget) -> Result<(), ExitCode> {
 pub(super) fn reopen(id: &str, account: &Account, sources: &Sources) -> Result<String, Failed> {
     let path = sources.memory_file();
     let recorded = record("review-forget", id, account, &[], sources);
-    let why = match Memory::change(&path, |memory| memory.forget(id)) {
+    let forget = |memory: &mut Memory| match account.known.overtaken(memory.at(id)) {
+        Some(why) => Err(why),
+        None => memory.forget(id),
+    };
+    let why = match Memory::change(&path, forget) {
         Ok(Ok((id, decision))) => {
             recorded.end(None, &sources.place.store());
             let id: String = id.chars().take(SHOWN).collect();

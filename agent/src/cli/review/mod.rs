@@ -79,11 +79,19 @@ pub(super) fn run(args: &Args) -> ExitCode {
 struct Failed {
     code: u8,
     why: String,
+    /// It was done all the same, and only the list of decisions does not have it.
+    is_done: bool,
 }
 
 impl Failed {
     fn new(code: u8, why: impl std::fmt::Display) -> Self {
-        Self { code, why: why.to_string() }
+        Self { code, why: why.to_string(), is_done: false }
+    }
+
+    /// What was done, and is not kept.
+    fn not_kept(done: impl std::fmt::Display, why: &Self) -> Self {
+        let why = format!("{done}, but the decision is not kept: {}", why.why);
+        Self { code: 1, why, is_done: true }
     }
 }
 
@@ -251,6 +259,10 @@ fn replace(path: &Path, old: &str, new: &str) -> std::io::Result<bool> {
         fchown(draft.as_file(), Some(about.uid()), Some(about.gid()))?;
     }
     draft.as_file().sync_all()?;
+    // An editor asks for no lock.
+    if std::fs::read(&path)? != old.as_bytes() {
+        return Ok(false);
+    }
     draft.persist(&path)?;
     Ok(true)
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod keyboard;
+mod outcome;
 mod round;
 #[cfg(test)]
 mod tests;
@@ -14,13 +15,15 @@ use super::super::fail;
 use super::decide::{By, Target};
 use super::{Against, Failed, Sources, said};
 use keyboard::Keyboard;
-use round::{End, Ground, Round};
+use outcome::End;
+use round::{Ground, Round};
 
 /// Goes through the changes that nobody has decided about, shows all about one after the other, and asks what to do: write a
 /// rule for it into a policy file, let it pass for a time, dismiss it, call it malicious, or leave it open.
 ///
 /// Each answer does what the verb of that name does (`banchi review accept`, `grant`, `dismiss`, `malicious`, `forget`), and
-/// is kept at once. It needs a terminal. Ended by Ctrl-C the exit code is 130, and 1 where the terminal goes away before.
+/// is kept at once. It needs a terminal. Ended by Ctrl-C the exit code is 130, and 1 where the terminal goes away before or
+/// SIGTERM comes; a decision under way is finished first. While it waits for the agent, Ctrl-C twice ends it at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct Walk {
     /// The policy file that rules are written into, and that the events are held against [default: no rule is written]
@@ -49,13 +52,16 @@ pub(super) fn walk(args: &Walk) -> Result<(), ExitCode> {
     let ground = args.ground()?;
     let (heap, from) = args.sources.heap()?;
     let stopped = |error: std::io::Error| fail(1, format!("cannot use the terminal: {error}"));
-    // From here on Ctrl-C ends the walk between two decisions, and never within one.
+    // From here on Ctrl-C, SIGHUP and SIGTERM end the walk between two decisions, and not within one.
     let keyboard = Keyboard::open().map_err(stopped)?;
     let mut round = Round::new(args, ground, heap, keyboard, std::io::stdout()).map_err(said)?;
     match round.walk(&from).map_err(said)? {
         End::Done => Ok(()),
         End::Interrupted => Err(ExitCode::from(130)),
-        End::Closed => Err(fail(1, "the terminal was closed before the end; what was decided is kept")),
+        End::Closed => Err(fail(
+            1,
+            "the terminal was closed, or a signal came, before the end; what was decided is kept",
+        )),
     }
 }
 

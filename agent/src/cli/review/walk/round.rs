@@ -5,27 +5,19 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::super::super::table::{NARROW, paragraphs_within};
-use super::super::decide::{Account, Target, forbidden, note, pass, reopen};
+use super::super::decide::{Account, Known, Target, forbidden, note, pass, reopen, stays, wish};
 use super::super::show::{short, state, words};
 use super::super::{Failed, reason, visible};
 use super::Walk;
 use super::answer::Answer;
 use super::keyboard::{Typed, Typist};
+use super::outcome::{Asked, Became, End};
 use crate::policy::{self, model::Policy};
-use crate::review::memory::{Memory, Verdict};
+use crate::review::memory::{Decision, Memory, Verdict};
 use crate::review::{Change, Heap, changes, find};
 
 /// How long a grant lasts unless somebody says so.
 const TIME: &str = "1h";
-
-/// How a walk ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// After the last change, or because somebody had enough.
-    Done,
-    Interrupted,
-    Closed,
-}
 
 /// What events are held against.
 pub(super) enum Ground {
@@ -40,36 +32,6 @@ impl Ground {
         match self {
             Self::Into(target) => &target.policy,
             Self::Policy(policy) => policy,
-        }
-    }
-}
-
-/// What became of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Became {
-    Accepted,
-    Granted,
-    Dismissed,
-    Malicious,
-    Reopened,
-    /// The policy lets it pass by now.
-    Settled,
-    /// Somebody else decided about it, or it is another change under the policy as it is by now.
-    Gone,
-    Skipped,
-}
-
-impl Became {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Granted => "granted",
-            Self::Dismissed => "dismissed",
-            Self::Malicious => "malicious",
-            Self::Reopened => "open again",
-            Self::Settled => "settled by the policy as it is now",
-            Self::Gone => "decided by others, or no more",
-            Self::Skipped => "skipped",
         }
     }
 }
@@ -91,6 +53,8 @@ pub(super) struct Round<'a, I, W> {
     /// Identities, in the order in which they are shown.
     queue: Vec<String>,
     became: BTreeMap<String, Became>,
+    /// The decision that is known of the change in question.
+    known: Option<Box<Decision>>,
     /// A rule was written.
     written: bool,
     input: I,
@@ -105,10 +69,8 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
         input: I,
         output: W,
     ) -> Result<Self, Failed> {
-        let memory = args.sources.memory()?;
         let changes = under(&heap, ground.policy())?;
-        let is_asked = |change: &&Change| args.all || state(change, memory.of(change)) == "open";
-        let queue = changes.iter().filter(is_asked).map(|change| change.id.clone()).collect();
+        let queue = open(args, &changes)?;
         Ok(Self {
             args,
             ground,
@@ -116,6 +78,7 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
             changes,
             queue,
             became: BTreeMap::new(),
+            known: None,
             written: false,
             input,
             output,
@@ -137,10 +100,15 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
             if at >= self.queue.len() {
                 break End::Done;
             }
-            match self.change(at, turned)? {
-                Step::Next => (at, turned) = (at + 1, false),
-                Step::To(place) => (at, turned) = (place, true),
-                Step::End(end) => break end,
+            match self.change(at, turned) {
+                Ok(Step::Next) => (at, turned) = (at + 1, false),
+                Ok(Step::To(place)) => (at, turned) = (place, true),
+                Ok(Step::End(end)) => break end,
+                Err(error) => {
+                    // Where the terminal is the trouble, that says so.
+                    let _ = self.sum();
+                    return Err(error);
+                }
             }
         };
         if end != End::Done {
@@ -165,7 +133,11 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
             let Some(change) = self.find(&id).cloned() else {
                 return self.pass_by(&id, "is no change of its own any more", Became::Gone);
             };
+            self.known = memory.of(&change).cloned().map(Box::new);
             if !turned && !self.args.all {
+                if self.is_own(&id) {
+                    return Ok(Step::Next);
+                }
                 if change.settled {
                     return self.pass_by(&id, "passes by the policy as it is now", Became::Settled);
                 }
@@ -180,6 +152,12 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
                 None => continue,
             }
         }
+    }
+
+    /// Whether it was decided here, and nothing else since then.
+    fn is_own(&self, id: &str) -> bool {
+        let own = self.became.get(id).and_then(|became| became.verdict());
+        own.is_some() && self.known.as_ref().is_none_or(|known| Some(known.verdict) == own)
     }
 
     /// Says why a change is not asked about.
@@ -227,11 +205,6 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
                 Err(end) => return Ok(Some(Step::End(end))),
             };
             let decided = match Answer::of(&line) {
-                Some(Answer::Accept) => self.accept(change)?,
-                Some(Answer::Grant) => self.grant(change)?,
-                Some(Answer::Dismiss) => self.note(change, Verdict::Dismissed)?,
-                Some(Answer::Malicious) => self.note(change, Verdict::Malicious)?,
-                Some(Answer::Forget) => self.forget(change)?,
                 Some(Answer::Skip) => {
                     self.became.entry(change.id.clone()).or_insert(Became::Skipped);
                     return Ok(Some(Step::Next));
@@ -254,6 +227,7 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
                     self.say(&paragraphs_within(NARROW, &Answer::help(offered)))?;
                     continue;
                 }
+                Some(answer) => self.decide(answer, change)?,
             };
             match decided {
                 Asked::Done(text, became) => {
@@ -266,7 +240,7 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
                 }
                 Asked::Refused(error) => {
                     self.say(&format!("banchi: {}\n", error.why))?;
-                    if self.refresh().unwrap_or(false) {
+                    if self.refresh().unwrap_or(false) || self.is_overtaken(change) {
                         return Ok(None);
                     }
                 }
@@ -276,17 +250,53 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
         }
     }
 
-    fn accept(&mut self, change: &Change) -> Result<Asked, Failed> {
-        let Ground::Into(target) = &self.ground else {
-            return Ok(Asked::Refused(Failed::new(1, "no rule can be written without `--into POLICY`")));
-        };
-        // Nobody is asked for a reason in vain.
-        if let Err(error) = target.preview(change, &self.account("why")) {
+    /// Asks for what a decision takes, and decides.
+    fn decide(&mut self, answer: Answer, change: &Change) -> Result<Asked, Failed> {
+        if let Err(error) = self.may(answer, change) {
             return Ok(Asked::Refused(error));
         }
+        match answer {
+            Answer::Accept => self.accept(change),
+            Answer::Grant => self.grant(change),
+            Answer::Dismiss => self.note(change, Verdict::Dismissed),
+            Answer::Malicious => self.note(change, Verdict::Malicious),
+            Answer::Forget => self.forget(change),
+            Answer::Skip | Answer::Parts | Answer::Back | Answer::Quit | Answer::Help => Ok(Asked::Nothing),
+        }
+    }
+
+    /// Refuses what would be refused whatever the reason: nobody is asked for one in vain.
+    fn may(&self, answer: Answer, change: &Change) -> Result<(), Failed> {
+        let memory = self.args.sources.memory()?;
+        let known = memory.of(change);
+        let why = match answer {
+            Answer::Accept | Answer::Grant => forbidden(&memory, change),
+            Answer::Dismiss => stays(&memory, change),
+            Answer::Forget if known.is_none() => Some(format!("nothing was decided about `{}`", change.id)),
+            _ => None,
+        };
+        let account = self.account("why");
+        if let Some(why) = why.or_else(|| account.known.overtaken(known)) {
+            return Err(Failed::new(1, why));
+        }
+        match (answer, &self.ground) {
+            (Answer::Accept, Ground::Into(target)) => target.preview(change, &account).map(drop),
+            (Answer::Accept, Ground::Policy(_)) => Err(no_file()),
+            (Answer::Grant, _) => wish(&self.in_use(change)?, Duration::ZERO, &account).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether somebody else decided since the change was shown.
+    fn is_overtaken(&self, change: &Change) -> bool {
+        let memory = self.args.sources.memory();
+        memory.is_ok_and(|memory| memory.of(change) != self.known.as_deref())
+    }
+
+    fn accept(&mut self, change: &Change) -> Result<Asked, Failed> {
         self.because(Became::Accepted, |round, account| match &round.ground {
             Ground::Into(target) => target.accept(change, account, &round.args.sources, false),
-            Ground::Policy(_) => Ok(String::new()),
+            Ground::Policy(_) => Err(no_file()),
         })
     }
 
@@ -303,15 +313,20 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
         self.because(Became::Granted, |round, account| round.let_pass(change, time, account))
     }
 
-    /// A grant is in the words of the policy that decides, which need not be those of the file.
-    fn let_pass(&self, change: &Change, time: Duration, account: &Account) -> Result<String, Failed> {
+    fn let_pass(&mut self, change: &Change, time: Duration, account: &Account) -> Result<String, Failed> {
+        let change = self.in_use(change)?;
+        self.say("waiting for the agent (Ctrl-C twice: leave it; it may be granted all the same)\n")?;
         let sources = &self.args.sources;
+        self.input.patiently(|| pass(&change, time, account, sources))?
+    }
+
+    /// A grant is in the words of the policy that decides, which need not be those of the file.
+    fn in_use(&self, change: &Change) -> Result<Change, Failed> {
         if matches!(self.ground, Ground::Policy(_)) {
-            return pass(change, time, account, sources);
+            return Ok(change.clone());
         }
-        let found = under(&self.heap, &sources.policy_in_use()?)?;
-        let change = find(&found, &change.id).map_err(|error| Failed::new(1, error))?;
-        pass(change, time, account, sources)
+        let found = under(&self.heap, &self.args.sources.policy_in_use()?)?;
+        find(&found, &change.id).cloned().map_err(|error| Failed::new(1, error))
     }
 
     fn note(&mut self, change: &Change, verdict: Verdict) -> Result<Asked, Failed> {
@@ -327,15 +342,17 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
     fn because(
         &mut self,
         became: Became,
-        decide: impl FnOnce(&Self, &Account) -> Result<String, Failed>,
+        decide: impl FnOnce(&mut Self, &Account) -> Result<String, Failed>,
     ) -> Result<Asked, Failed> {
         let line = match self.question("why (an empty line: leave it)? ")? {
             Ok(line) => line,
             Err(end) => return Ok(Asked::Ended(end)),
         };
         let Ok(why) = reason(&line) else { return Ok(Asked::Nothing) };
-        Ok(match decide(self, &self.account(&why)) {
+        let account = self.account(&why);
+        Ok(match decide(self, &account) {
             Ok(text) => Asked::Done(text, became),
+            Err(error) if error.is_done => Asked::Done(format!("banchi: {}\n", error.why), became),
             Err(error) => Asked::Refused(error),
         })
     }
@@ -358,12 +375,19 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
         (0..at).rev().find(|place| self.queue.get(*place).is_some_and(|id| self.find(id).is_some()))
     }
 
-    /// Reads the policy file again, and whether it is another one than before.
+    /// Reads the policy file again, and whether it is another one than before. Under that the same packets may be other
+    /// changes: they are asked about at the end.
     fn refresh(&mut self) -> Result<bool, Failed> {
         let Ground::Into(target) = &self.ground else { return Ok(false) };
         let Some(now) = target.again()? else { return Ok(false) };
-        self.changes = under(&self.heap, &now.policy)?;
-        self.ground = Ground::Into(Box::new(now));
+        let changes = under(&self.heap, &now.policy)?;
+        let open = open(self.args, &changes)?;
+        (self.changes, self.ground) = (changes, Ground::Into(Box::new(now)));
+        let new: Vec<String> = open.into_iter().filter(|id| !self.queue.contains(id)).collect();
+        if !new.is_empty() {
+            self.say(&format!("{} more to decide about, by the policy as it is now\n", new.len()))?;
+            self.queue.extend(new);
+        }
         Ok(true)
     }
 
@@ -372,7 +396,7 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
     }
 
     fn account(&self, why: &str) -> Account {
-        Account { reason: why.to_owned(), by: self.args.by.clone() }
+        Account { reason: why.to_owned(), by: self.args.by.clone(), known: Known::Shown(self.known.clone()) }
     }
 
     /// What became of all, and what comes next.
@@ -414,13 +438,15 @@ impl<'a, I: Typist, W: Write> Round<'a, I, W> {
     }
 }
 
-/// What came of an answer.
-enum Asked {
-    Done(String, Became),
-    Refused(Failed),
-    /// Somebody thought better of it.
-    Nothing,
-    Ended(End),
+fn no_file() -> Failed {
+    Failed::new(1, "no rule can be written without `--into POLICY`")
+}
+
+/// Identities of the changes to ask about, in their order.
+fn open(args: &Walk, changes: &[Change]) -> Result<Vec<String>, Failed> {
+    let memory = args.sources.memory()?;
+    let is_asked = |change: &&Change| args.all || state(change, memory.of(change)) == "open";
+    Ok(changes.iter().filter(is_asked).map(|change| change.id.clone()).collect())
 }
 
 fn under(heap: &Heap, policy: &Policy) -> Result<Vec<Change>, Failed> {
