@@ -191,6 +191,7 @@ fn times(entries: &[Entry]) -> Vec<String> {
 #[test]
 fn a_journal_that_hangs_or_is_away_costs_its_own_events_and_comes_back() -> Result<()> {
     const EVENTS: usize = 4_000;
+    let _memory = crate::memory();
     let directory = tempfile::tempdir()?;
     let at = |name: &str| directory.path().join(name);
     let (plain, kept) = (at("plain.socket"), at("kept.socket"));

@@ -26,6 +26,7 @@ fn resident_kb() -> Result<u64> {
 
 /// Each event is handed out when every queue has room, so that none is lost: what is measured is what outputs take.
 fn run(events: u64) -> Result<()> {
+    let _memory = super::memory();
     let directory = tempfile::tempdir()?;
     let at = |name: &str| directory.path().join(name).display().to_string();
     let server = Counting::start(anywhere(), false)?;
@@ -126,6 +127,7 @@ fn ten_million_events_go_through_every_output_in_bounded_memory() -> Result<()> 
 #[test]
 fn a_flood_is_counted_to_the_last_event() -> Result<()> {
     const EVENTS: u64 = 1_000_000;
+    let _memory = super::memory();
     let directory = tempfile::tempdir()?;
     let yaml = format!(
         "version: 1\noutputs:\n  json: {{ kind: json, path: {}, rotate_at: 4MiB, keep: 1, queue: 1024 }}\n",

@@ -15,12 +15,19 @@ mod reports;
 mod servers;
 mod service;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 /// How long anything may take that is not about time.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held by who measures the memory of this process, and by who fills it: tests run side by side.
+fn memory() -> MutexGuard<'static, ()> {
+    static MEMORY: Mutex<()> = Mutex::new(());
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Waits until it is so.
 fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
