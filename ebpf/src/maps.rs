@@ -292,11 +292,7 @@ impl<const INLINE: bool> Tables for Maps<INLINE> {
     }
     #[inline(always)]
     fn find_exact(&self, tag: u8, k0: u64, k1: u32) -> u64 {
-        if INLINE {
-            engine::find_exact(self, tag, k0, k1)
-        } else {
-            crate::once::index_find(u32::from(tag), k0, k1)
-        }
+        if INLINE { engine::find_exact(self, tag, k0, k1) } else { self.find_at(tag, k0, k1) }
     }
     #[inline(always)]
     fn touch(&self, [first, second]: [u32; 2]) {
